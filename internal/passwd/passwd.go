@@ -1,0 +1,125 @@
+// Package passwd asks the machine who its accounts are: getpwnam_r(3), getpwuid_r(3) and getgrouplist(3), so that every
+// NSS source that the machine has configured answers, as it would for any other program. It keeps nothing and changes
+// nothing; it is safe for concurrent use.
+package passwd
+
+/*
+#include <sys/types.h>
+#include <errno.h>
+#include <grp.h>
+#include <pwd.h>
+#include <stdlib.h>
+#include <unistd.h>
+*/
+import "C"
+
+import (
+	"errors"
+	"fmt"
+	"strings"
+	"syscall"
+	"unsafe"
+
+	"github.com/pwb-project/pwb/internal/account"
+)
+
+// ErrNotFound is returned when every NSS source answered and none knows the account.
+var ErrNotFound = errors.New("no such account")
+
+// Entry is one line of passwd(5), without its password field.
+type Entry struct {
+	Name  string
+	UID   account.UID
+	GID   account.GID
+	Gecos string
+	Home  string
+	Shell string
+}
+
+// maxBuffer bounds the room given to one answer: a group of 100,000 members is 4 MiB of text, a passwd line never is.
+const maxBuffer = 1 << 20
+
+// ByName returns the entry of the account called name. The error is ErrNotFound, or says which call could not tell why.
+func ByName(name string) (Entry, error) {
+	if strings.IndexByte(name, 0) >= 0 {
+		return Entry{}, fmt.Errorf("look up %q: %w", name, ErrNotFound)
+	}
+	cname := C.CString(name)
+	defer C.free(unsafe.Pointer(cname))
+	e, err := lookup(func(pwd *C.struct_passwd, buf *C.char, n C.size_t, ret **C.struct_passwd) C.int {
+		return C.getpwnam_r(cname, pwd, buf, n, ret)
+	})
+	if err != nil {
+		return Entry{}, fmt.Errorf("look up %q: %w", name, err)
+	}
+	return e, nil
+}
+
+// ByUID returns the entry of the account whose user id is uid, with the errors of ByName.
+func ByUID(uid account.UID) (Entry, error) {
+	e, err := lookup(func(pwd *C.struct_passwd, buf *C.char, n C.size_t, ret **C.struct_passwd) C.int {
+		return C.getpwuid_r(C.uid_t(uid), pwd, buf, n, ret)
+	})
+	if err != nil {
+		return Entry{}, fmt.Errorf("look up uid %d: %w", uid, err)
+	}
+	return e, nil
+}
+
+// Groups returns the ids of all groups that the account called name is in, its primary group gid first, as
+// initgroups(3) would set them.
+func Groups(name string, gid account.GID) ([]account.GID, error) {
+	cname := C.CString(name)
+	defer C.free(unsafe.Pointer(cname))
+	for room := C.int(64); ; {
+		ids := make([]C.gid_t, room)
+		n := room
+		if C.getgrouplist(cname, C.gid_t(gid), &ids[0], &n) >= 0 {
+			out := make([]account.GID, n)
+			for i := range out {
+				out[i] = account.GID(ids[i])
+			}
+			return out, nil
+		}
+		if n <= room || n > 1<<16 { // NGROUPS_MAX of Linux
+			return nil, fmt.Errorf("look up groups of %q: more than %d", name, 1<<16)
+		}
+		room = n
+	}
+}
+
+func lookup(call func(*C.struct_passwd, *C.char, C.size_t, **C.struct_passwd) C.int) (Entry, error) {
+	for room := 1024; ; room *= 2 {
+		buf := (*C.char)(C.malloc(C.size_t(room)))
+		var pwd C.struct_passwd
+		var found *C.struct_passwd
+		errno := syscall.Errno(call(&pwd, buf, C.size_t(room), &found))
+		if errno == syscall.ERANGE && room < maxBuffer {
+			C.free(unsafe.Pointer(buf))
+			continue
+		}
+		e, err := entry(found, errno)
+		C.free(unsafe.Pointer(buf))
+		return e, err
+	}
+}
+
+// entry copies what the C library found out of its buffer. Sources say "not found" in several ways (getpwnam(3),
+// "RETURN VALUE"): no entry with errno 0, ENOENT, ESRCH, EBADF or EPERM.
+func entry(found *C.struct_passwd, errno syscall.Errno) (Entry, error) {
+	if found != nil {
+		return Entry{
+			Name:  C.GoString(found.pw_name),
+			UID:   account.UID(found.pw_uid),
+			GID:   account.GID(found.pw_gid),
+			Gecos: C.GoString(found.pw_gecos),
+			Home:  C.GoString(found.pw_dir),
+			Shell: C.GoString(found.pw_shell),
+		}, nil
+	}
+	switch errno {
+	case 0, syscall.ENOENT, syscall.ESRCH, syscall.EBADF, syscall.EPERM:
+		return Entry{}, ErrNotFound
+	}
+	return Entry{}, fmt.Errorf("getpwnam_r: %w", errno)
+}
