@@ -276,6 +276,9 @@ func (k *keySet) discover(ctx context.Context) (string, error) {
 	if err := secureURL(u, k.cfg.AllowLoopbackHTTP); err != nil {
 		return "", fmt.Errorf("discovery: key set at %.120q: %w", keys, err)
 	}
+	if k.tenant != "" && !strings.HasPrefix(strings.ToLower(u.Path), "/"+k.tenant+"/") {
+		return "", fmt.Errorf("discovery: the key set at %.120q is not of tenant %s", keys, k.tenant) // one host, many tenants
+	}
 	if !k.mayHoldKeys(u) {
 		return "", fmt.Errorf("discovery: the key set is on host %q, the issuer on %q; if that is right, set keys-host=%s in pwb.conf", u.Host, k.issuer.Host, u.Hostname())
 	}

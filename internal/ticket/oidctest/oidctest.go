@@ -14,6 +14,8 @@ import (
 	"maps"
 	"net"
 	"net/http"
+	"path"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -44,14 +46,14 @@ type key struct {
 	alg    jose.SignatureAlgorithm
 }
 
-// New starts an issuer at http://127.0.0.1:PORT with path behind it, and one ES256 key: its tokens are short.
-func New(t testing.TB, path string) *Issuer {
+// New starts an issuer at http://127.0.0.1:PORT with below behind it, and one ES256 key: its tokens are short.
+func New(t testing.TB, below string) *Issuer {
 	t.Helper()
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
 	}
-	i := &Issuer{t: t, addr: l.Addr().String(), URL: "http://" + l.Addr().String() + path, fetches: map[string]int{}}
+	i := &Issuer{t: t, addr: l.Addr().String(), URL: "http://" + l.Addr().String() + below, fetches: map[string]int{}}
 	i.Rotate(false)
 	i.serve(l)
 	t.Cleanup(i.Stop)
@@ -114,20 +116,20 @@ func (i *Issuer) Lie(f func(w http.ResponseWriter, r *http.Request, truth []byte
 func (i *Issuer) Fetches() int {
 	i.mu.Lock()
 	defer i.mu.Unlock()
-	return i.fetches["/keys"]
+	return i.fetches["keys"]
 }
 
 // ServeHTTP answers as the provider.
 func (i *Issuer) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	i.mu.Lock()
-	i.fetches[r.URL.Path]++
+	i.fetches[path.Base(r.URL.Path)]++
 	lie, truth := i.lie, []byte(nil)
 	switch {
-	case r.URL.Path == "/keys":
+	case strings.HasSuffix(r.URL.Path, "/keys"):
 		truth = i.keySet()
 	default:
 		truth, _ = json.Marshal(map[string]any{
-			"issuer": i.URL, "jwks_uri": "http://" + i.addr + "/keys", "authorization_endpoint": i.URL + "/authorize",
+			"issuer": i.URL, "jwks_uri": i.URL + "/keys", "authorization_endpoint": i.URL + "/authorize",
 			"token_endpoint": i.URL + "/token", "response_types_supported": []string{"code"}, "subject_types_supported": []string{"public"},
 			"id_token_signing_alg_values_supported": []string{"RS256", "ES256"},
 		})
