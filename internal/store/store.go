@@ -1,0 +1,339 @@
+// Package store keeps accounts and spent tickets in SQL. It promises that a ticket is spent once, whichever processes try at
+// once and whenever one is killed; that a name and a subject which have met stay together for ever; and that it never says
+// yes when it cannot say: every doubt is ErrUnavailable.
+//
+// The database is SQLite in a folder of the service user's. Each write is one transaction, durable when it returns.
+package store
+
+import (
+	"context"
+	"database/sql"
+	"embed"
+	"errors"
+	"fmt"
+	"net/url"
+	"os"
+	"path/filepath"
+	"syscall"
+	"time"
+
+	_ "modernc.org/sqlite" // the driver "sqlite"
+
+	"github.com/pwb-project/pwb/internal/account"
+)
+
+// What the store says; errors wrap one of these.
+var (
+	ErrNotFound    = errors.New("no such account in the store")
+	ErrSpent       = errors.New("this ticket has been spent")
+	ErrBound       = errors.New("the login name belongs to somebody else")
+	ErrInactive    = errors.New("the account is locked")
+	ErrUnavailable = errors.New("the account store cannot tell")
+)
+
+// Config says where the database is and whose.
+type Config struct {
+	Path     string // of the database file; its folder is made when it is missing
+	UID, GID int    // of the service user, for what is made; -1 keeps this process's own
+	Now      func() time.Time
+}
+
+// Store is an open database. It is safe for concurrent use, by several processes too; a process may end without Close.
+type Store struct {
+	db  *sql.DB
+	now func() time.Time
+}
+
+//go:embed schema/*.sql
+var schema embed.FS
+
+const (
+	schemaVersion = 1
+	busyMillis    = 5000 // within the ten seconds that a host gives a call
+	spentMargin   = 24 * time.Hour
+	purgeAtOnce   = 50
+)
+
+// Open opens the database, and makes it or brings it to this version's schema where that is needed.
+func Open(ctx context.Context, cfg Config) (*Store, error) {
+	if cfg.Now == nil {
+		cfg.Now = time.Now
+	}
+	if err := prepareFile(cfg); err != nil {
+		return nil, fmt.Errorf("open the account store %s: %w: %w", cfg.Path, ErrUnavailable, err)
+	}
+	dsn := url.URL{Scheme: "file", Path: cfg.Path, RawQuery: url.Values{
+		"_pragma": {fmt.Sprintf("busy_timeout(%d)", busyMillis), "journal_mode(WAL)", "synchronous(FULL)", "foreign_keys(1)", "trusted_schema(0)"},
+		"_txlock": {"immediate"},
+	}.Encode()}
+	db, err := sql.Open("sqlite", dsn.String())
+	if err != nil {
+		return nil, fmt.Errorf("open the account store: %w: %w", ErrUnavailable, err)
+	}
+	db.SetMaxOpenConns(4)
+	s := &Store{db, cfg.Now}
+	if err := s.migrate(ctx); err != nil {
+		db.Close()
+		return nil, fmt.Errorf("open the account store %s: %w: %w", cfg.Path, ErrUnavailable, err)
+	}
+	return s, nil
+}
+
+// Close closes the database.
+func (s *Store) Close() error { return s.db.Close() }
+
+// prepareFile makes folder and file where they are missing, the service user's, readable by nobody else, and refuses those
+// that others could have written.
+func prepareFile(cfg Config) error {
+	dir := filepath.Dir(cfg.Path)
+	if err := os.Mkdir(dir, 0o700); err == nil {
+		if err := own(dir, cfg); err != nil {
+			return err
+		}
+	} else if !errors.Is(err, os.ErrExist) {
+		return err
+	}
+	folder, err := os.Lstat(dir)
+	if err != nil {
+		return err
+	}
+	if !folder.IsDir() || folder.Mode().Perm()&0o022 != 0 {
+		return fmt.Errorf("%s must be a folder that only its owner can write (mode %v); run: chmod 0700 %s", dir, folder.Mode(), dir)
+	}
+	f, err := os.OpenFile(cfg.Path, os.O_RDWR|os.O_CREATE|os.O_EXCL|syscall.O_NOFOLLOW, 0o600)
+	if err == nil {
+		sys := folder.Sys().(*syscall.Stat_t)
+		return errors.Join(chown(f, int(sys.Uid), int(sys.Gid)), f.Close())
+	}
+	st, err := os.Lstat(cfg.Path)
+	if err != nil {
+		return err
+	}
+	if !st.Mode().IsRegular() || st.Mode().Perm()&0o077 != 0 {
+		return fmt.Errorf("%s must be a file that only its owner can read (mode %v); run: chmod 0600 %s", cfg.Path, st.Mode(), cfg.Path)
+	}
+	return nil
+}
+
+func own(dir string, cfg Config) error {
+	if os.Geteuid() != 0 {
+		return nil
+	}
+	return os.Lchown(dir, cfg.UID, cfg.GID)
+}
+
+func chown(f *os.File, uid, gid int) error {
+	if os.Geteuid() != 0 {
+		return nil
+	}
+	return f.Chown(uid, gid)
+}
+
+// migrate brings the schema to this version, forward only, in one transaction that other processes wait for.
+func (s *Store) migrate(ctx context.Context) error {
+	version, err := s.version(ctx, s.db)
+	if err != nil || version == schemaVersion {
+		return err
+	}
+	return s.write(ctx, func(tx *sql.Tx) error {
+		version, err := s.version(ctx, tx)
+		if err != nil {
+			return err
+		}
+		if version > schemaVersion {
+			return fmt.Errorf("it is of version %d, newer than this pwb, which knows %d; install the newer pwb again", version, schemaVersion)
+		}
+		for version++; version <= schemaVersion; version++ {
+			text, err := schema.ReadFile(fmt.Sprintf("schema/%d.sql", version))
+			if err != nil {
+				return err
+			}
+			if _, err := tx.ExecContext(ctx, string(text)); err != nil {
+				return fmt.Errorf("bring it to version %d: %w", version, err)
+			}
+		}
+		_, err = tx.ExecContext(ctx, fmt.Sprintf("PRAGMA user_version = %d", schemaVersion))
+		return err
+	})
+}
+
+type queryer interface {
+	QueryRowContext(ctx context.Context, query string, args ...any) *sql.Row
+}
+
+func (s *Store) version(ctx context.Context, q queryer) (n int, err error) {
+	err = q.QueryRowContext(ctx, "PRAGMA user_version").Scan(&n)
+	return n, err
+}
+
+// write runs do in a transaction that nobody else writes beside.
+func (s *Store) write(ctx context.Context, do func(*sql.Tx) error) error {
+	tx, err := s.db.BeginTx(ctx, nil)
+	if err != nil {
+		return err
+	}
+	if err := do(tx); err != nil {
+		return errors.Join(err, tx.Rollback())
+	}
+	return tx.Commit()
+}
+
+// unavailable keeps what the store has decided, and turns everything else into "cannot tell".
+func unavailable(doing string, err error) error {
+	switch {
+	case err == nil:
+		return nil
+	case errors.Is(err, ErrSpent), errors.Is(err, ErrBound), errors.Is(err, ErrInactive), errors.Is(err, ErrNotFound):
+		return fmt.Errorf("%s: %w", doing, err)
+	}
+	return fmt.Errorf("%s: %w: %w", doing, ErrUnavailable, err)
+}
+
+// Account is one row.
+type Account struct {
+	Name       account.Name
+	Identity   account.Identity
+	Active     bool
+	FirstLogin time.Time
+	LastLogin  time.Time
+}
+
+// Redemption is a ticket on its way to being spent.
+type Redemption struct {
+	Key      [32]byte
+	Expires  time.Time
+	Identity account.Identity
+	Name     account.Name
+	Reuse    bool // a test setting: the key is neither looked for nor kept
+}
+
+// Redeem spends a ticket and binds name and subject to each other when neither is bound, in one transaction. ErrSpent: it was
+// used before. ErrBound: name or subject belongs with another. ErrInactive: the account is locked. On any error nothing is
+// changed, and the ticket is not spent.
+func (s *Store) Redeem(ctx context.Context, r Redemption) error {
+	err := s.write(ctx, func(tx *sql.Tx) error {
+		if !r.Reuse {
+			if err := s.spend(ctx, tx, r); err != nil {
+				return err
+			}
+		}
+		return s.bind(ctx, tx, r)
+	})
+	return unavailable("redeem the ticket", err)
+}
+
+func (s *Store) spend(ctx context.Context, tx *sql.Tx, r Redemption) error {
+	_, err := tx.ExecContext(ctx, "DELETE FROM spent WHERE key IN (SELECT key FROM spent WHERE expires < ? ORDER BY expires LIMIT ?)",
+		s.now().Add(-spentMargin).Unix(), purgeAtOnce)
+	if err != nil {
+		return err
+	}
+	done, err := tx.ExecContext(ctx, "INSERT INTO spent (key, expires) VALUES (?, ?) ON CONFLICT DO NOTHING", r.Key[:], r.Expires.Unix())
+	if err != nil {
+		return err
+	}
+	if n, err := done.RowsAffected(); err != nil || n != 1 {
+		return errors.Join(ErrSpent, err)
+	}
+	return nil
+}
+
+func (s *Store) bind(ctx context.Context, tx *sql.Tx, r Redemption) error {
+	now := s.now().Unix()
+	here, err := scanAccount(tx.QueryRowContext(ctx, selectAccount+"WHERE issuer = ? AND subject = ?", r.Identity.Issuer, r.Identity.Subject))
+	switch {
+	case err == nil && here.Name != r.Name:
+		return fmt.Errorf("%s is bound to %q, not to %q: %w", r.Identity.Key(), here.Name, r.Name, ErrBound)
+	case err == nil && !here.Active:
+		return fmt.Errorf("account %q: %w", r.Name, ErrInactive)
+	case err == nil:
+		_, err = tx.ExecContext(ctx, "UPDATE account SET last_login = ?, username = ? WHERE name = ?", now, r.Identity.Username, string(r.Name))
+		return err
+	case !errors.Is(err, sql.ErrNoRows):
+		return err
+	}
+	other, err := scanAccount(tx.QueryRowContext(ctx, selectAccount+"WHERE name = ?", string(r.Name)))
+	if err == nil {
+		return fmt.Errorf("%q is bound to %s, not to %s: %w", r.Name, other.Identity.Key(), r.Identity.Key(), ErrBound)
+	} else if !errors.Is(err, sql.ErrNoRows) {
+		return err
+	}
+	_, err = tx.ExecContext(ctx, "INSERT INTO account (name, issuer, subject, username, first_login, last_login) VALUES (?, ?, ?, ?, ?, ?)",
+		string(r.Name), r.Identity.Issuer, r.Identity.Subject, r.Identity.Username, now, now)
+	if err != nil {
+		return err
+	}
+	return raise(ctx, tx)
+}
+
+func raise(ctx context.Context, tx *sql.Tx) error {
+	_, err := tx.ExecContext(ctx, "UPDATE revision SET number = number + 1")
+	return err
+}
+
+const selectAccount = "SELECT name, issuer, subject, username, active, first_login, last_login FROM account "
+
+func scanAccount(row interface{ Scan(...any) error }) (a Account, err error) {
+	var name string
+	var first, last int64
+	err = row.Scan(&name, &a.Identity.Issuer, &a.Identity.Subject, &a.Identity.Username, &a.Active, &first, &last)
+	a.Name, a.FirstLogin, a.LastLogin = account.Name(name), time.Unix(first, 0), time.Unix(last, 0)
+	return a, err
+}
+
+// ByName returns the account of that login name, or ErrNotFound.
+func (s *Store) ByName(ctx context.Context, name account.Name) (Account, error) {
+	return s.one(ctx, fmt.Sprintf("find account %q", name), "WHERE name = ?", string(name))
+}
+
+// BySubject returns the account that is bound to an identity's issuer and subject, or ErrNotFound.
+func (s *Store) BySubject(ctx context.Context, id account.Identity) (Account, error) {
+	return s.one(ctx, "find the account of "+id.Key(), "WHERE issuer = ? AND subject = ?", id.Issuer, id.Subject)
+}
+
+func (s *Store) one(ctx context.Context, doing, where string, args ...any) (Account, error) {
+	a, err := scanAccount(s.db.QueryRowContext(ctx, selectAccount+where, args...))
+	if errors.Is(err, sql.ErrNoRows) {
+		err = ErrNotFound
+	}
+	return a, unavailable(doing, err)
+}
+
+// Accounts returns all accounts, by name.
+func (s *Store) Accounts(ctx context.Context) ([]Account, error) {
+	rows, err := s.db.QueryContext(ctx, selectAccount+"ORDER BY name")
+	if err != nil {
+		return nil, unavailable("list the accounts", err)
+	}
+	defer rows.Close()
+	var all []Account
+	for rows.Next() {
+		a, err := scanAccount(rows)
+		if err != nil {
+			return nil, unavailable("list the accounts", err)
+		}
+		all = append(all, a)
+	}
+	return all, unavailable("list the accounts", rows.Err())
+}
+
+// SetActive locks an account, or unlocks it; ErrNotFound when there is none of the name.
+func (s *Store) SetActive(ctx context.Context, name account.Name, active bool) error {
+	err := s.write(ctx, func(tx *sql.Tx) error {
+		done, err := tx.ExecContext(ctx, "UPDATE account SET active = ? WHERE name = ?", active, string(name))
+		if err != nil {
+			return err
+		}
+		if n, err := done.RowsAffected(); err != nil || n == 0 {
+			return errors.Join(ErrNotFound, err)
+		}
+		return raise(ctx, tx)
+	})
+	return unavailable(fmt.Sprintf("change account %q", name), err)
+}
+
+// Revision returns the number of changes to accounts so far.
+func (s *Store) Revision(ctx context.Context) (n int64, err error) {
+	err = s.db.QueryRowContext(ctx, "SELECT number FROM revision").Scan(&n)
+	return n, unavailable("read the revision", err)
+}
