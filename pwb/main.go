@@ -13,6 +13,9 @@ import (
 )
 
 func main() {
+	if status, ok := multicall(os.Args); ok {
+		os.Exit(status)
+	}
 	if err := app().Run(os.Args); err != nil {
 		fmt.Fprintf(os.Stderr, "pwb: %v\n", err)
 		os.Exit(exitStatus(err))
@@ -27,7 +30,7 @@ func app() *cli.App {
 		HideHelpCommand:      true,
 		EnableBashCompletion: false,
 		ExitErrHandler:       func(*cli.Context, error) {}, // main prints and exits, once
-		Commands:             []*cli.Command{},
+		Commands:             []*cli.Command{mkhomedirCommand()},
 	}
 }
 

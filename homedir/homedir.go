@@ -1,0 +1,414 @@
+// Package homedir makes one home directory from a skeleton, whole or not at all. The tree is built beside its place, where
+// nobody but root can enter, made durable, given to its owner last, and renamed into place. Whatever happens on the way (a
+// full disk, a quota, kill -9, a power cut, another login at the same moment) there is no home or a whole one, and the next
+// call puts right what an earlier one has left.
+//
+// It works by descriptors, never follows a link that somebody else may have made, opens nothing that could block, and copies
+// no privilege: no set-id bit, no capability, no ACL, no device. A home that exists is never touched.
+//
+// Make may be called by several goroutines and processes at once. It changes nothing of the process that calls it.
+package homedir
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path"
+	"runtime"
+	"slices"
+	"strings"
+
+	"golang.org/x/sys/unix"
+)
+
+// What keeps a home from being made; errors of Make wrap one of these or an errno.
+var (
+	ErrPath     = errors.New("not a path for a home directory")
+	ErrDangling = errors.New("a link that leads nowhere is in the place of the home directory")
+	ErrLink     = errors.New("a link that is not root's alone is on the way")
+	ErrSkeleton = errors.New("the skeleton cannot be used")
+	ErrInside   = errors.New("the home directory would be inside its own skeleton")
+	ErrBusy     = errors.New("another login is making this home directory")
+	ErrReplaced = errors.New("somebody has moved the home directory while it was made")
+)
+
+// Modes says which permission bits a home gets. Its zero value gives nothing to group and others.
+type Modes struct {
+	Allow fs.FileMode // bits that files and directories may have; 0 is 0700
+	Home  fs.FileMode // the mode of the home itself; 0 is Allow
+}
+
+func (m Modes) allow() uint32 {
+	if m.Allow == 0 {
+		return 0o700
+	}
+	return uint32(m.Allow.Perm())
+}
+
+func (m Modes) home() uint32 {
+	if m.Home == 0 {
+		return m.allow()
+	}
+	return uint32(m.Home.Perm())
+}
+
+// file and dir are the modes of copies: never more than the skeleton gave, never out of reach of the owner.
+func (m Modes) file(src uint32) uint32 { return (src&0o777 | 0o200) & m.allow() }
+func (m Modes) dir(src uint32) uint32  { return (src&0o777 | 0o700) & m.allow() }
+
+// Owner is whose the home will be.
+type Owner struct{ UID, GID uint32 }
+
+// DefaultSkel is the skeleton when none is named. Only this one may be missing.
+const DefaultSkel = "/etc/skel"
+
+// DefaultLockDir is where logins of one person wait for each other: root's, so that nobody can stop a stranger's login.
+const DefaultLockDir = "/run/pwb/homedir"
+
+// Options says how. The zero value copies DefaultSkel, durably, readable by the owner only.
+type Options struct {
+	Skel     string // "" is DefaultSkel
+	Modes    Modes
+	LockDir  string // "" is DefaultLockDir
+	NoSync   bool   // do not wait for the disk: for tests, and file systems without one
+	DryRun   bool   // check everything that can be checked, and make nothing
+	Progress func(Progress)
+	Warn     func(text string) // told what is odd but no reason to stop; nil is told nothing
+}
+
+// Progress is how far a copy has come. It is reported from time to time, by one goroutine at a time.
+type Progress struct {
+	Entries int64 // files, links and directories made
+	Bytes   int64 // of file contents
+	Syncing bool  // the copy is whole, and on its way to the disk
+}
+
+// Result says what was done.
+type Result struct {
+	Made    bool   // by this call; false: it was there, or there is none by rule
+	NoHome  bool   // accounts with such a path have no home: /nonexistent, /dev/null
+	Entries int64  // copied, or with DryRun to be copied
+	Bytes   int64  //
+	Skipped int64  // sockets, FIFOs and devices of the skeleton
+	Path    string // the home's path, cleaned
+}
+
+// Make sees to it that home exists. It returns when the home is whole and, unless NoSync, on the disk.
+func Make(ctx context.Context, home string, owner Owner, opts Options) (Result, error) {
+	clean, err := cleanPath(home)
+	if err != nil {
+		return Result{}, fmt.Errorf("home directory %q: %w", home, err)
+	}
+	j := &job{ctx: ctx, home: clean, owner: owner, opts: opts}
+	j.result.Path = clean
+	if hasNoHome(clean) {
+		j.warn("accounts whose home is %s have none; nothing is made", clean)
+		j.result.NoHome = true
+		return j.result, nil
+	}
+	if there, err := j.exists(unix.AT_FDCWD, clean); there || err != nil {
+		return j.result, err
+	}
+	// umask, capabilities and security labels belong to a thread here, and this thread to nobody else: it ends with the work.
+	done := make(chan error, 1)
+	go func() {
+		runtime.LockOSThread()
+		done <- j.run()
+	}()
+	err = <-done
+	if err != nil {
+		err = fmt.Errorf("make home directory %s: %w", clean, err)
+	}
+	return j.result, err
+}
+
+// cleanPath takes an absolute path without tricks. It may come from a directory or a token: it is data.
+func cleanPath(home string) (string, error) {
+	if home == "" || home[0] != '/' || strings.ContainsAny(home, "\x00\n") {
+		return "", ErrPath
+	}
+	for part := range strings.SplitSeq(home, "/") {
+		if part == ".." || part == "." {
+			return "", ErrPath
+		}
+	}
+	return path.Clean(home), nil
+}
+
+// hasNoHome knows the paths that passwd(5) entries of services have by convention. An error would break cron and su, whose
+// session stacks such accounts go through too.
+func hasNoHome(home string) bool {
+	if slices.Contains([]string{"/nonexistent", "/var/empty", "/dev", "/proc", "/sys"}, home) {
+		return true
+	}
+	for _, below := range []string{"/dev/", "/proc/", "/sys/", "/nonexistent/"} {
+		if strings.HasPrefix(home, below) {
+			return true
+		}
+	}
+	return false
+}
+
+// job is one call of Make.
+type job struct {
+	ctx    context.Context
+	home   string
+	owner  Owner
+	opts   Options
+	result Result
+}
+
+func (j *job) warn(format string, args ...any) {
+	if j.opts.Warn != nil {
+		j.opts.Warn(fmt.Sprintf(format, args...))
+	}
+}
+
+// exists says whether something has the home's name. A link that leads nowhere is an error: what it will lead to is not ours
+// to decide.
+func (j *job) exists(dir int, name string) (bool, error) {
+	var st unix.Stat_t
+	err := unix.Fstatat(dir, name, &st, 0)
+	switch {
+	case err == nil:
+		j.judgeExisting(&st)
+		return true, nil
+	case unix.Fstatat(dir, name, &st, unix.AT_SYMLINK_NOFOLLOW) == nil:
+		return false, fmt.Errorf("%s: %w", j.home, ErrDangling)
+	case errors.Is(err, unix.ENOENT):
+		return false, nil
+	case errors.Is(err, unix.ENOTDIR):
+		return false, fmt.Errorf("%s: %w", j.home, err)
+	}
+	return false, nil // the walk will meet the same, and say where
+}
+
+func (j *job) judgeExisting(st *unix.Stat_t) {
+	switch {
+	case st.Mode&unix.S_IFMT != unix.S_IFDIR:
+		j.warn("%s is no directory; it is left alone", j.home)
+	case st.Uid != j.owner.UID && st.Uid == 0 && j.home != "/":
+		j.warn("%s belongs to root, not to uid %d; it is left alone", j.home, j.owner.UID)
+	}
+}
+
+// run makes the home, on a thread of its own.
+func (j *job) run() error {
+	privateThread()
+	skel, err := j.openSkeleton()
+	if err != nil {
+		return err
+	}
+	if skel >= 0 {
+		defer unix.Close(skel)
+	}
+	parent, err := j.openParent()
+	if err != nil {
+		return err
+	}
+	if j.opts.DryRun {
+		return j.rehearse(skel, parent)
+	}
+	defer unix.Close(parent)
+	if err := notInside(parent, skel); err != nil {
+		return err
+	}
+	unlock, err := j.lock()
+	if err != nil {
+		return err
+	}
+	defer unlock()
+	if there, err := j.exists(parent, path.Base(j.home)); there || err != nil {
+		return err
+	}
+	return j.build(skel, parent)
+}
+
+// rehearse counts what would be copied.
+func (j *job) rehearse(skel, parent int) error {
+	if parent >= 0 {
+		defer unix.Close(parent)
+		if err := notInside(parent, skel); err != nil {
+			return err
+		}
+	}
+	if skel < 0 {
+		return nil
+	}
+	c := &copier{job: j, src: skel, dst: -1}
+	return c.run()
+}
+
+// openSkeleton returns the skeleton as a directory, opened once; -1 when it is the default one and not there.
+func (j *job) openSkeleton() (int, error) {
+	name := j.opts.Skel
+	if name == "" {
+		name = DefaultSkel
+	}
+	fd, err := unix.Open(name, unix.O_RDONLY|unix.O_DIRECTORY|unix.O_CLOEXEC|unix.O_NONBLOCK, 0)
+	if err == nil {
+		return fd, nil
+	}
+	if j.opts.Skel == "" && errors.Is(err, unix.ENOENT) {
+		j.warn("%s is not there; the home is empty", DefaultSkel)
+		return -1, nil
+	}
+	return -1, fmt.Errorf("%w: %s: %w", ErrSkeleton, name, err)
+}
+
+// notInside refuses a home below its own skeleton, which would copy itself for ever.
+func notInside(parent, skel int) error {
+	if skel < 0 {
+		return nil
+	}
+	var target, here, above unix.Stat_t
+	if err := unix.Fstat(skel, &target); err != nil {
+		return err
+	}
+	dir, err := unix.Openat(parent, ".", unix.O_PATH|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
+	if err != nil {
+		return err
+	}
+	defer func() { unix.Close(dir) }()
+	for {
+		if err := unix.Fstat(dir, &here); err != nil {
+			return err
+		}
+		if here.Dev == target.Dev && here.Ino == target.Ino {
+			return ErrInside
+		}
+		up, err := unix.Openat(dir, "..", unix.O_PATH|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
+		if err != nil {
+			return err
+		}
+		unix.Close(dir)
+		dir = up
+		if err := unix.Fstat(dir, &above); err != nil {
+			return err
+		}
+		if above.Dev == here.Dev && above.Ino == here.Ino {
+			return nil // the root
+		}
+	}
+}
+
+// build makes the home beside its place and moves it there. It is one sequence: each step is safe because of those before it.
+func (j *job) build(skel, parent int) (err error) {
+	name := stageName(j.owner.UID)
+	top, err := j.makeStage(parent, name)
+	if err != nil {
+		return err
+	}
+	defer unix.Close(top)
+	defer func() {
+		if err != nil {
+			err = errors.Join(err, removeTree(parent, name, top))
+		}
+	}()
+	if skel >= 0 {
+		c := &copier{job: j, src: skel, dst: top}
+		if err := c.run(); err != nil {
+			return err
+		}
+	}
+	if !j.opts.NoSync {
+		if err := j.syncTree(top); err != nil {
+			return err
+		}
+	}
+	if err := context.Cause(j.ctx); err != nil {
+		return err
+	}
+	// Only a whole tree is given away: its owner's processes may walk and change it from here on.
+	if err := unix.Fchown(top, int(j.owner.UID), int(j.owner.GID)); err != nil {
+		return fmt.Errorf("give it away: %w", err)
+	}
+	if err := unix.Fchmod(top, j.opts.Modes.home()); err != nil {
+		return fmt.Errorf("set its mode: %w", err)
+	}
+	if err := j.fsync(top); err != nil {
+		return err
+	}
+	there, err := renameNoReplace(parent, name, path.Base(j.home))
+	if err != nil {
+		return fmt.Errorf("move it into place: %w", err)
+	}
+	if there { // somebody who does not know our lock was faster
+		return removeTree(parent, name, top)
+	}
+	if err := j.isInPlace(parent, top); err != nil {
+		return err
+	}
+	j.result.Made = true
+	j.relabel()
+	return j.fsyncParent(parent)
+}
+
+func (j *job) isInPlace(parent, top int) error {
+	var ours, placed unix.Stat_t
+	if err := unix.Fstat(top, &ours); err != nil {
+		return err
+	}
+	err := unix.Fstatat(parent, path.Base(j.home), &placed, unix.AT_SYMLINK_NOFOLLOW)
+	if err != nil || placed.Ino != ours.Ino || placed.Dev != ours.Dev {
+		return ErrReplaced
+	}
+	return nil
+}
+
+// makeStage makes the building site: 0700 and root's, so that nobody can look in or plant anything. Its name is always the
+// same: what a crash has left is found without a search, and under the lock it is nobody's.
+func (j *job) makeStage(parent int, name string) (int, error) {
+	err := unix.Mkdirat(parent, name, 0o700)
+	if errors.Is(err, unix.EEXIST) {
+		stale, err := unix.Openat(parent, name, unix.O_RDONLY|unix.O_DIRECTORY|unix.O_NOFOLLOW|unix.O_CLOEXEC, 0)
+		if err != nil {
+			return -1, fmt.Errorf("clear away what an earlier login left: %w", err)
+		}
+		defer unix.Close(stale)
+		if err := removeTree(parent, name, stale); err != nil {
+			return -1, fmt.Errorf("clear away what an earlier login left: %w", err)
+		}
+		return j.makeStage(parent, name)
+	}
+	if err != nil {
+		return -1, err
+	}
+	top, err := unix.Openat(parent, name, unix.O_RDONLY|unix.O_DIRECTORY|unix.O_NOFOLLOW|unix.O_CLOEXEC, 0)
+	if err != nil {
+		return -1, err
+	}
+	var st unix.Stat_t
+	if err := errors.Join(unix.Fstat(top, &st), unix.Fchown(top, os.Geteuid(), os.Getegid()), unix.Fchmod(top, 0o700)); err != nil {
+		unix.Close(top)
+		return -1, errors.Join(err, unix.Unlinkat(parent, name, unix.AT_REMOVEDIR))
+	}
+	return top, nil
+}
+
+// renameNoReplace moves without replacing. File systems that cannot (NFS) get a plain rename: a directory can replace an empty
+// directory only, and nobody makes an empty one there but the owner of the parent.
+func renameNoReplace(parent int, from, to string) (there bool, err error) {
+	err = testRename(parent, from, to)
+	if errors.Is(err, unix.EINVAL) || errors.Is(err, unix.ENOSYS) {
+		var st unix.Stat_t
+		if unix.Fstatat(parent, to, &st, unix.AT_SYMLINK_NOFOLLOW) == nil {
+			return true, nil
+		}
+		err = unix.Renameat(parent, from, parent, to)
+		if errors.Is(err, unix.ENOTEMPTY) || errors.Is(err, unix.ENOTDIR) {
+			return true, nil
+		}
+	}
+	if errors.Is(err, unix.EEXIST) {
+		return true, nil
+	}
+	return false, err
+}
+
+// testRename is the system call; tests take it away, as NFS does.
+var testRename = func(parent int, from, to string) error {
+	return unix.Renameat2(parent, from, parent, to, unix.RENAME_NOREPLACE)
+}

@@ -1,0 +1,87 @@
+package homedir
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+
+	"golang.org/x/sys/unix"
+)
+
+// lock waits until no other login makes this person's home. The lock is in a folder of root's: a lock on /home could be taken
+// by anybody, and would stop all logins. It goes with the process, however that ends.
+func (j *job) lock() (unlock func(), err error) {
+	dir := j.opts.LockDir
+	if dir == "" {
+		dir = DefaultLockDir
+	}
+	if err := lockDir(dir); err != nil {
+		return nil, fmt.Errorf("lock: %w", err)
+	}
+	name := filepath.Join(dir, fmt.Sprintf("%d.lock", j.owner.UID))
+	fd, err := unix.Open(name, unix.O_RDWR|unix.O_CREAT|unix.O_NOFOLLOW|unix.O_CLOEXEC|unix.O_NONBLOCK, 0o600)
+	if err != nil {
+		return nil, fmt.Errorf("lock %s: %w", name, err)
+	}
+	if err := flock(j.ctx, fd); err != nil {
+		return nil, fmt.Errorf("lock %s: %w", name, err)
+	}
+	return func() { unix.Close(fd) }, nil
+}
+
+func lockDir(dir string) error {
+	if err := os.MkdirAll(filepath.Dir(dir), 0o755); err != nil {
+		return err
+	}
+	if err := os.Mkdir(dir, 0o700); err != nil && !errors.Is(err, os.ErrExist) {
+		return err
+	}
+	var st unix.Stat_t
+	if err := unix.Lstat(dir, &st); err != nil {
+		return err
+	}
+	if st.Mode&unix.S_IFMT != unix.S_IFDIR || st.Mode&0o022 != 0 || st.Uid != 0 && int(st.Uid) != os.Geteuid() {
+		return fmt.Errorf("%s must be a folder that only root can write", dir)
+	}
+	return nil
+}
+
+// flock takes the lock, or gives up when ctx ends; it owns fd until it has returned nil.
+func flock(ctx context.Context, fd int) error {
+	err := unix.Flock(fd, unix.LOCK_EX|unix.LOCK_NB)
+	if err == nil {
+		return nil
+	}
+	if !errors.Is(err, unix.EWOULDBLOCK) {
+		unix.Close(fd)
+		return err
+	}
+	done := make(chan error) // not buffered: either this call gets the lock, or the goroutine lets go of it
+	abandoned := make(chan struct{})
+	go func() {
+		for {
+			err := unix.Flock(fd, unix.LOCK_EX)
+			if errors.Is(err, unix.EINTR) {
+				continue
+			}
+			select {
+			case done <- err:
+			case <-abandoned:
+				unix.Close(fd)
+			}
+			return
+		}
+	}()
+	select {
+	case err := <-done:
+		if err != nil {
+			unix.Close(fd)
+		}
+		return err
+	case <-ctx.Done():
+		close(abandoned)
+		return fmt.Errorf("%w: %w", ErrBusy, context.Cause(ctx))
+	}
+}

@@ -1,0 +1,73 @@
+package homedir
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"strconv"
+	"strings"
+)
+
+// ErrUmask is in the error of every text that is no umask or mode.
+var ErrUmask = errors.New("not an octal number from 0 to 0777")
+
+// ParseUmask reads octal digits, with or without a leading 0. (Linux-PAM and oddjob read "77" as a decimal number and make
+// files that everybody can write.)
+func ParseUmask(s string) (fs.FileMode, error) {
+	n, err := strconv.ParseUint(s, 8, 32)
+	if err != nil || n > 0o777 || s == "" || strings.Trim(s, "01234567") != "" {
+		return 0, fmt.Errorf("%q: %w", s, ErrUmask)
+	}
+	return fs.FileMode(n), nil
+}
+
+// WithUmask returns what a umask leaves, for files, directories and the home.
+func WithUmask(umask fs.FileMode) Modes {
+	allow := 0o777 &^ umask.Perm()
+	if allow&0o700 != 0o700 {
+		allow |= 0o700 // an owner can always use what is theirs
+	}
+	return Modes{Allow: allow, Home: allow}
+}
+
+// Defaults returns the modes that the machine's login.defs(5) asks for: UMASK, else 022, and HOME_MODE for the home. What
+// it cannot read there it reports, and goes on without: a slip in that file must not stop logins.
+func Defaults(file string, warn func(string)) Modes {
+	if warn == nil {
+		warn = func(string) {}
+	}
+	m := WithUmask(0o022)
+	text, err := os.ReadFile(file)
+	if err != nil {
+		return m
+	}
+	home := ""
+	for line := range strings.Lines(string(text)) {
+		key, value := loginDef(line)
+		mode, err := ParseUmask(value)
+		switch {
+		case key == "UMASK" && err != nil, key == "HOME_MODE" && err != nil:
+			warn(fmt.Sprintf("%s: %s %v; it is left out of account", file, key, err))
+		case key == "UMASK":
+			m = WithUmask(mode)
+		case key == "HOME_MODE":
+			home = value
+		}
+	}
+	if home != "" {
+		m.Home, _ = ParseUmask(home)
+		m.Home |= 0o700
+	}
+	return m
+}
+
+// loginDef takes a line KEY VALUE of login.defs apart; '=' may stand between, '#' ends the line.
+func loginDef(line string) (key, value string) {
+	line, _, _ = strings.Cut(line, "#")
+	f := strings.FieldsFunc(line, func(r rune) bool { return r == ' ' || r == '\t' || r == '=' || r == '\n' || r == '\r' })
+	if len(f) != 2 {
+		return "", ""
+	}
+	return strings.ToUpper(f[0]), f[1]
+}

@@ -1,0 +1,122 @@
+package homedir
+
+import (
+	"errors"
+	"fmt"
+	"path"
+	"strings"
+
+	"golang.org/x/sys/unix"
+)
+
+const maxLinks = 40
+
+// openParent walks to the folder that the home will be in, one component at a time by descriptor, and makes what is missing:
+// root's, 0755. Links are followed only where root alone could have made them. With DryRun it returns -1 when something is
+// missing.
+func (j *job) openParent() (int, error) {
+	rest := strings.Split(strings.Trim(path.Dir(j.home), "/"), "/")
+	dir, err := unix.Open("/", unix.O_PATH|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
+	if err != nil {
+		return -1, err
+	}
+	walked := "/"
+	for links := 0; len(rest) > 0; {
+		part := rest[0]
+		rest = rest[1:]
+		if part == "" || part == "." {
+			continue
+		}
+		next, target, err := j.step(dir, part)
+		walked = path.Join(walked, part)
+		switch {
+		case err != nil:
+			unix.Close(dir)
+			return -1, fmt.Errorf("%s: %w", walked, err)
+		case target != "" && links == maxLinks:
+			unix.Close(dir)
+			return -1, fmt.Errorf("%s: %w", walked, unix.ELOOP)
+		case target != "":
+			links++
+			rest = append(strings.Split(target, "/"), rest...)
+			walked = path.Dir(walked)
+			if target[0] != '/' {
+				continue
+			}
+			if next, err = unix.Open("/", unix.O_PATH|unix.O_DIRECTORY|unix.O_CLOEXEC, 0); err != nil {
+				unix.Close(dir)
+				return -1, err
+			}
+			walked = "/"
+		case next < 0: // DryRun
+			unix.Close(dir)
+			return -1, nil
+		}
+		unix.Close(dir)
+		dir = next
+	}
+	return dir, nil
+}
+
+// step opens one component, or makes it, or returns where a link leads that may be followed.
+func (j *job) step(dir int, name string) (next int, target string, err error) {
+	next, err = openDir(dir, name, unix.O_PATH)
+	if errors.Is(err, unix.ENOENT) {
+		if j.opts.DryRun {
+			return -1, "", nil
+		}
+		return j.makeParent(dir, name)
+	}
+	if errors.Is(err, unix.ELOOP) || errors.Is(err, unix.ENOTDIR) {
+		target, err = trustedLink(dir, name)
+		return -1, target, err
+	}
+	return next, "", err
+}
+
+func openDir(dir int, name string, how int) (int, error) {
+	return unix.Openat(dir, name, how|unix.O_DIRECTORY|unix.O_NOFOLLOW|unix.O_CLOEXEC, 0)
+}
+
+// makeParent makes a missing folder above the home. Whoever made it in the same moment is as welcome.
+func (j *job) makeParent(dir int, name string) (int, string, error) {
+	made := unix.Mkdirat(dir, name, 0o755)
+	if made != nil && !errors.Is(made, unix.EEXIST) {
+		return -1, "", made
+	}
+	fd, err := openDir(dir, name, unix.O_RDONLY)
+	if err != nil {
+		return -1, "", err
+	}
+	if made == nil { // a set-gid folder above, an ACL or a umask must not decide
+		if err := errors.Join(unix.Fchown(fd, 0, 0), unix.Fchmod(fd, 0o755), j.fsyncParent(dir)); err != nil {
+			unix.Close(fd)
+			return -1, "", err
+		}
+	}
+	return fd, "", nil
+}
+
+// trustedLink reads a link that root made, in a folder where nobody else could have put it.
+func trustedLink(dir int, name string) (string, error) {
+	var link, folder unix.Stat_t
+	if err := errors.Join(unix.Fstatat(dir, name, &link, unix.AT_SYMLINK_NOFOLLOW), unix.Fstat(dir, &folder)); err != nil {
+		return "", err
+	}
+	if link.Mode&unix.S_IFMT != unix.S_IFLNK {
+		return "", unix.ENOTDIR
+	}
+	open := folder.Mode&0o022 != 0 && folder.Mode&unix.S_ISVTX == 0
+	if link.Uid != 0 || folder.Uid != 0 || open {
+		return "", ErrLink
+	}
+	buf := make([]byte, unix.PathMax)
+	n, err := unix.Readlinkat(dir, name, buf)
+	if err != nil {
+		return "", err
+	}
+	if n == 0 || n == len(buf) {
+		return "", unix.ENAMETOOLONG
+	}
+	return string(buf[:n]), nil
+}

@@ -1,0 +1,79 @@
+package homedir
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"golang.org/x/sys/unix"
+)
+
+const syncThreads = 8 // they wait for the disk, not for a processor
+
+// syncTree brings the whole copy to the disk while it is still nobody's. Without it a power cut some seconds after the first
+// login leaves files of no bytes, in a home that exists and is therefore never made again. Not syncfs(2): that waits for
+// everybody's data.
+func (j *job) syncTree(top int) error {
+	if j.opts.Progress != nil {
+		j.opts.Progress(Progress{Entries: j.result.Entries, Bytes: j.result.Bytes, Syncing: true})
+	}
+	var w *walk
+	w = &walk{threads: syncThreads, visit: func(_ *hand, f *folder) error {
+		dir, err := f.open(top)
+		if err != nil {
+			return fmt.Errorf("sync: %w", err)
+		}
+		defer unix.Close(dir)
+		err = list(dir, func(e entry) error {
+			if err := context.Cause(j.ctx); err != nil {
+				return err
+			}
+			kind, err := kindOf(dir, e)
+			switch {
+			case err != nil:
+				return err
+			case kind == unix.DT_DIR:
+				w.push(&folder{f, e.name})
+			case kind == unix.DT_REG:
+				return syncFile(dir, e.name)
+			}
+			return nil
+		})
+		return errors.Join(err, unix.Fsync(dir))
+	}}
+	return w.run(&hand{})
+}
+
+func syncFile(dir int, name string) error {
+	fd, err := unix.Openat(dir, name, unix.O_RDONLY|unix.O_NOFOLLOW|unix.O_NONBLOCK|unix.O_CLOEXEC, 0)
+	if err != nil {
+		return fmt.Errorf("sync %q: %w", name, err)
+	}
+	if err := errors.Join(unix.Fsync(fd), unix.Close(fd)); err != nil {
+		return fmt.Errorf("sync %q: %w", name, err)
+	}
+	return nil
+}
+
+func (j *job) fsync(fd int) error {
+	if j.opts.NoSync {
+		return nil
+	}
+	if err := unix.Fsync(fd); err != nil {
+		return fmt.Errorf("sync: %w", err)
+	}
+	return nil
+}
+
+// fsyncParent syncs a folder that is open by O_PATH only.
+func (j *job) fsyncParent(dir int) error {
+	if j.opts.NoSync {
+		return nil
+	}
+	fd, err := unix.Openat(dir, ".", unix.O_RDONLY|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
+	if err != nil {
+		return fmt.Errorf("sync: %w", err)
+	}
+	defer unix.Close(fd)
+	return j.fsync(fd)
+}
