@@ -3,34 +3,49 @@
 package main
 
 import (
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 
 	"github.com/urfave/cli/v2"
 
 	"github.com/pwb-project/pwb/internal/config"
 )
 
+var version = "unknown" // set by the build
+
 func main() {
 	if status, ok := multicall(os.Args); ok {
 		os.Exit(status)
 	}
+	if slices.Equal(os.Args[1:], []string{"worker", "--call"}) {
+		os.Exit(answerOneCall())
+	}
 	if err := app().Run(os.Args); err != nil {
-		fmt.Fprintf(os.Stderr, "pwb: %v\n", err)
+		if text := err.Error(); text != "" {
+			fmt.Fprintf(os.Stderr, "pwb: %s\n", text)
+		}
 		os.Exit(exitStatus(err))
 	}
 }
 
 func app() *cli.App {
 	return &cli.App{
-		Name:                 "pwb",
-		Usage:                "OpenID Connect identities as Linux accounts and sessions",
-		Flags:                []cli.Flag{&cli.StringFlag{Name: "root", Usage: "put `DIR` before every path that is read or written", TakesFile: true}},
-		HideHelpCommand:      true,
-		EnableBashCompletion: false,
-		ExitErrHandler:       func(*cli.Context, error) {}, // main prints and exits, once
-		Commands:             []*cli.Command{mkhomedirCommand()},
+		Name:            "pwb",
+		Usage:           "OpenID Connect identities as Linux accounts and sessions",
+		Version:         version,
+		Flags:           []cli.Flag{&cli.StringFlag{Name: "root", Usage: "put `DIR` before every path that is read or written", TakesFile: true}},
+		HideHelpCommand: true,
+		ExitErrHandler:  func(*cli.Context, error) {}, // main prints and exits, once
+		Commands: append([]*cli.Command{
+			configCommand(), encryptPasswordCommand(), mkhomedirCommand(), sessionCommand(), workerCommand(),
+		}, userCommands()...),
+		CommandNotFound: func(_ *cli.Context, name string) {
+			fmt.Fprintf(os.Stderr, "pwb: no command %q; pwb --help lists them\n", name)
+			os.Exit(2)
+		},
 	}
 }
 
@@ -49,7 +64,8 @@ func root(c *cli.Context) (config.Root, error) {
 
 // exitStatus is the status that the man page promises for an error: 1 unless the error knows better.
 func exitStatus(err error) int {
-	if coder, ok := err.(cli.ExitCoder); ok {
+	var coder cli.ExitCoder
+	if errors.As(err, &coder) {
 		return coder.ExitCode()
 	}
 	return 1

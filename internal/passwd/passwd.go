@@ -36,8 +36,11 @@ type Entry struct {
 	Shell string
 }
 
-// maxBuffer bounds the room given to one answer: a group of 100,000 members is 4 MiB of text, a passwd line never is.
-const maxBuffer = 1 << 20
+// The room given to one answer is bounded: a group of 100,000 members is 4 MiB of text, a passwd line is never one.
+const (
+	maxBuffer      = 1 << 20
+	maxGroupBuffer = 16 << 20
+)
 
 // ByName returns the entry of the account called name. The error is ErrNotFound, or says which call could not tell why.
 func ByName(name string) (Entry, error) {
@@ -88,24 +91,59 @@ func Groups(name string, gid account.GID) ([]account.GID, error) {
 	}
 }
 
+// GroupByName returns the id of a group, with the errors of ByName.
+func GroupByName(name string) (account.GID, error) {
+	cname := C.CString(name)
+	defer C.free(unsafe.Pointer(cname))
+	for room := 1024; ; room *= 2 {
+		buf := (*C.char)(C.malloc(C.size_t(room)))
+		grp := (*C.struct_group)(C.malloc(C.sizeof_struct_group)) // C's memory: found will point there
+		var found *C.struct_group
+		errno := syscall.Errno(C.getgrnam_r(cname, grp, buf, C.size_t(room), &found))
+		var gid account.GID
+		if found != nil {
+			gid = account.GID(found.gr_gid)
+		}
+		C.free(unsafe.Pointer(grp))
+		C.free(unsafe.Pointer(buf))
+		switch {
+		case found != nil:
+			return gid, nil
+		case errno == syscall.ERANGE && room < maxGroupBuffer:
+			continue
+		case notFound(errno):
+			return 0, fmt.Errorf("look up group %q: %w", name, ErrNotFound)
+		}
+		return 0, fmt.Errorf("look up group %q: getgrnam_r: %w", name, errno)
+	}
+}
+
 func lookup(call func(*C.struct_passwd, *C.char, C.size_t, **C.struct_passwd) C.int) (Entry, error) {
 	for room := 1024; ; room *= 2 {
 		buf := (*C.char)(C.malloc(C.size_t(room)))
-		var pwd C.struct_passwd
+		pwd := (*C.struct_passwd)(C.malloc(C.sizeof_struct_passwd)) // C's memory: found will point there
 		var found *C.struct_passwd
-		errno := syscall.Errno(call(&pwd, buf, C.size_t(room), &found))
+		errno := syscall.Errno(call(pwd, buf, C.size_t(room), &found))
+		e, err := entry(found, errno)
+		C.free(unsafe.Pointer(pwd))
+		C.free(unsafe.Pointer(buf))
 		if errno == syscall.ERANGE && room < maxBuffer {
-			C.free(unsafe.Pointer(buf))
 			continue
 		}
-		e, err := entry(found, errno)
-		C.free(unsafe.Pointer(buf))
 		return e, err
 	}
 }
 
-// entry copies what the C library found out of its buffer. Sources say "not found" in several ways (getpwnam(3),
-// "RETURN VALUE"): no entry with errno 0, ENOENT, ESRCH, EBADF or EPERM.
+// notFound knows the ways in which sources say it (getpwnam(3), "RETURN VALUE").
+func notFound(errno syscall.Errno) bool {
+	switch errno {
+	case 0, syscall.ENOENT, syscall.ESRCH, syscall.EBADF, syscall.EPERM:
+		return true
+	}
+	return false
+}
+
+// entry copies what the C library found out of its buffer.
 func entry(found *C.struct_passwd, errno syscall.Errno) (Entry, error) {
 	if found != nil {
 		return Entry{
@@ -117,8 +155,7 @@ func entry(found *C.struct_passwd, errno syscall.Errno) (Entry, error) {
 			Shell: C.GoString(found.pw_shell),
 		}, nil
 	}
-	switch errno {
-	case 0, syscall.ENOENT, syscall.ESRCH, syscall.EBADF, syscall.EPERM:
+	if notFound(errno) {
 		return Entry{}, ErrNotFound
 	}
 	return Entry{}, fmt.Errorf("getpwnam_r: %w", errno)

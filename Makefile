@@ -1,0 +1,117 @@
+# make            what is needed to run, built into build/
+# make demo       shows the main job on this machine, in a private namespace; leaves nothing behind
+# make test       passes every test, the privileged ones included when run as root
+# make install    into DESTDIR, where Debian and Red Hat expect things
+
+SHELL := /bin/sh
+.SHELLFLAGS := -eu -c
+.DELETE_ON_ERROR:
+
+GO       ?= go
+CC       ?= cc
+INSTALL  ?= install
+DESTDIR  ?=
+VERSION  ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo unknown)
+
+# The paths that the PAM module has compiled in. They are build variables so that a test, an image or a distribution can
+# move them; nothing at run time can, not even the environment of root.
+PWB_SOCKET ?= /run/pwb/worker.sock
+PWB_WORKER ?= /usr/bin/pwb
+
+bindir    ?= /usr/bin
+mandir    ?= /usr/share/man
+docdir    ?= /usr/share/doc/pwb
+unitdir   ?= /usr/lib/systemd/system
+sysusers  ?= /usr/lib/sysusers.d
+tmpfiles  ?= /usr/lib/tmpfiles.d
+multiarch := $(shell $(CC) -print-multiarch 2>/dev/null)
+libdir    ?= $(if $(multiarch),/usr/lib/$(multiarch),/usr/lib64)
+pamdir    ?= $(libdir)/security
+
+# urfave_cli_no_docs drops a markdown writer that no command of ours calls: 0.6 ms of every start.
+GOTAGS  := urfave_cli_no_docs
+export GOFLAGS := -trimpath -tags=$(GOTAGS)
+LDFLAGS := -s -w -X main.version=$(VERSION) -X main.socketPath=$(PWB_SOCKET)
+
+STATICCHECK := honnef.co/go/tools/cmd/staticcheck@v0.8.2
+FUZZTIME    ?= 5s
+KITS        ?= ../shared/kits
+
+.PHONY: all build
+all: build
+
+include pam_pwb/module.mk
+include pamtester/module.mk
+
+build: build/pam_pwb.so build/pwb build/pamtester
+
+build/pwb: FORCE | deps-build
+	$(GO) build -ldflags '$(LDFLAGS)' -o $@ ./pwb
+
+# --- what the machine must have -------------------------------------------------------------------------------------
+.PHONY: deps deps-build deps-test
+deps: deps-test
+deps-build:
+	@./deps build
+deps-test:
+	@./deps test
+
+# --- proof ----------------------------------------------------------------------------------------------------------
+.PHONY: demo test test-go test-asan lint fuzz bench kits
+demo: build
+	@GOFLAGS= $(GO) run -C demo . -build "$(CURDIR)/build" -source "$(CURDIR)"
+
+test: deps-test build lint test-go test-asan fuzz
+
+test-go: build
+	$(GO) test -race -timeout 20m ./...
+	GOFLAGS= $(GO) vet -C demo ./...
+
+# The C half's frames under the address and undefined-behaviour sanitizers; the module's own tests build it so by themselves.
+test-asan:
+	CGO_CFLAGS='-O1 -g -fsanitize=undefined -fno-sanitize-recover=all' CGO_LDFLAGS=-fsanitize=undefined $(GO) test -asan ./pam_pwb/...
+
+lint: deps-test
+	test -z "$$(gofmt -l .)" || { gofmt -l .; exit 1; }
+	$(GO) vet ./...
+	GOFLAGS=-tags=$(GOTAGS) $(GO) run $(STATICCHECK) ./...
+
+fuzz:
+	@for target in $$(grep -rlE '^func Fuzz' --include='*_test.go' . | xargs -n1 dirname | sort -u); do \
+		for name in $$(grep -hoE '^func Fuzz[A-Za-z0-9]+' $$target/*_test.go | cut -c6-); do \
+			echo "fuzz $$target $$name"; $(GO) test -run '^$$' -fuzz "^$$name\$$" -fuzztime $(FUZZTIME) $$target; \
+		done; \
+	done
+
+bench: build
+	$(GO) test -run '^$$' -bench . -benchtime 200x ./internal/hosttest
+
+# Black-box checks that live beside the project, not in it.
+kits: build
+	PWB_OIDC_KIT=$(abspath $(KITS))/oidc $(GO) test -count=1 -run TestKit ./internal/ticket
+	PWB_KITS=$(abspath $(KITS)) PWB_BUILD=$(CURDIR)/build $(GO) test -count=1 -timeout 30m -v -run TestKit ./internal/hosttest
+	$(KITS)/homedir/run.sh '$(CURDIR)/build/pwb mkhomedir --umask "$$UMASK" --skel "$$SKEL" "$$USER"'
+	$(KITS)/pamtester/run.sh $(CURDIR)/build/pamtester
+
+# --- installing -----------------------------------------------------------------------------------------------------
+.PHONY: install install-files clean FORCE
+install: build install-files
+
+# Only copies what is built: the demonstration runs it where building would be out of place.
+install-files:
+	$(INSTALL) -d $(DESTDIR)$(bindir) $(DESTDIR)$(pamdir) $(DESTDIR)$(unitdir) $(DESTDIR)$(sysusers) $(DESTDIR)$(tmpfiles) \
+		$(DESTDIR)$(docdir) $(DESTDIR)$(mandir)/man1 $(DESTDIR)$(mandir)/man5 $(DESTDIR)$(mandir)/man8
+	$(INSTALL) -m 0755 build/pwb build/pamtester $(DESTDIR)$(bindir)
+	$(INSTALL) -m 0644 build/pam_pwb.so $(DESTDIR)$(pamdir)
+	sed 's,/usr/bin/pwb,$(bindir)/pwb,' pwb/systemd/pwb-worker.service >$(DESTDIR)$(unitdir)/pwb-worker.service
+	sed 's,/run/pwb/worker.sock,$(PWB_SOCKET),' pwb/systemd/pwb-worker.socket >$(DESTDIR)$(unitdir)/pwb-worker.socket
+	$(INSTALL) -m 0644 pwb/systemd/sysusers.conf $(DESTDIR)$(sysusers)/pwb.conf
+	$(INSTALL) -m 0644 pwb/systemd/tmpfiles.conf $(DESTDIR)$(tmpfiles)/pwb.conf
+	$(INSTALL) -m 0644 pamtester/pamtester.1 $(DESTDIR)$(mandir)/man1
+	$(INSTALL) -m 0644 internal/config/pwb.conf.5 $(DESTDIR)$(mandir)/man5
+	$(INSTALL) -m 0644 pam_pwb/pam_pwb.8 pwb/pwb.8 $(DESTDIR)$(mandir)/man8
+	$(INSTALL) -m 0644 README.md CHANGELOG.md pam_pwb/PROTOCOL $(DESTDIR)$(docdir)
+
+FORCE:
+clean:
+	rm -rf build

@@ -1,0 +1,203 @@
+package worker
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+
+	"github.com/pwb-project/pwb/internal/account"
+	"github.com/pwb-project/pwb/internal/passwd"
+	"github.com/pwb-project/pwb/internal/provision"
+	"github.com/pwb-project/pwb/internal/store"
+	"github.com/pwb-project/pwb/internal/ticket"
+	pampwb "github.com/pwb-project/pwb/pam_pwb"
+)
+
+// prompt ends in a colon and a space: that is what terminals, ssh and scripts wait for.
+const prompt = "Ticket: "
+
+// minUID is the lowest uid that is ever ours when the configuration does not say: UID_MIN of every distribution since 2012.
+const minUID = 1000
+
+// mayAsk holds the rule about peers: root may ask everything, anybody else only about themselves, and only whether they are
+// who they are. A user namespace's overflow uid is nobody in particular and may ask nothing.
+func mayAsk(peer pampwb.Peer, call *pampwb.Call) error {
+	if peer.UID == 0 {
+		return nil
+	}
+	if call.Op != pampwb.OpAuthenticate && call.Op != pampwb.OpAcctMgmt {
+		return fmt.Errorf("%s by uid %d: %w", call.Op, peer.UID, errNotAllowed)
+	}
+	if peer.UID == overflowUID || !call.UserSet {
+		return fmt.Errorf("uid %d: %w", peer.UID, errNotAllowed)
+	}
+	entry, err := passwd.ByName(call.User)
+	if err != nil {
+		return fmt.Errorf("uid %d about somebody else: %w", peer.UID, errors.Join(errNotAllowed, err))
+	}
+	if uint32(entry.UID) != peer.UID {
+		return fmt.Errorf("uid %d about %q, who is uid %d: %w", peer.UID, call.User, entry.UID, errNotAllowed)
+	}
+	return nil
+}
+
+const overflowUID = 65534
+
+// authenticate takes a ticket and says whose it is. The user whom the host has named is never replaced; where the host has
+// named nobody the account's name is given back.
+func (w *Worker) authenticate(ctx context.Context, conn *pampwb.Conn, call *pampwb.Call, who *person) error {
+	_, complaints := parseArguments(call.Args)
+	complain(conn, complaints)
+	rules, err := w.Rules(ctx)
+	if err != nil {
+		return fmt.Errorf("%w: %w", errNoRules, err)
+	}
+	if err := notSystem(call, rules.MinUID); err != nil {
+		return err // before a prompt: a local account's password never reaches us
+	}
+	raw, err := conn.Authtok(ctx, prompt)
+	if err != nil {
+		return fmt.Errorf("ask for the ticket: %w", err)
+	}
+	defer clear(raw)
+	if len(raw) == 0 {
+		return errEmpty
+	}
+	verified, err := rules.Tickets.Verify(ctx, raw, ticket.Expect{})
+	if err != nil {
+		return fmt.Errorf("verify ticket: %w", err)
+	}
+	who.subject = verified.Identity.Key()
+	name, err := rules.Accounts.Login(ctx, provision.Evidence{
+		Identity: verified.Identity, SpendKey: verified.SpendKey, Expires: verified.Expires,
+	}, account.Name(call.User))
+	if err != nil {
+		return fmt.Errorf("log in: %w", err)
+	}
+	who.name = string(name)
+	if !call.UserSet {
+		if err := conn.SetUser(string(name)); err != nil {
+			return err
+		}
+	} else if string(name) != call.User { // CVE-2024-9313; Login has promised it
+		return fmt.Errorf("account %q for user %q: %w", name, call.User, provision.ErrWrongUser)
+	}
+	return conn.PutEnv("PWB_ISSUER", verified.Identity.Issuer)
+}
+
+// notSystem refuses the accounts that are the machine's own, whatever a ticket may say.
+func notSystem(call *pampwb.Call, lowest account.UID) error {
+	if !call.UserSet {
+		return nil
+	}
+	if lowest == 0 {
+		lowest = minUID
+	}
+	entry, err := passwd.ByName(call.User)
+	if errors.Is(err, passwd.ErrNotFound) {
+		return nil // sounds like a wrong ticket, later
+	}
+	if err != nil {
+		return fmt.Errorf("%w: %w", errNoRules, err)
+	}
+	if entry.UID < lowest {
+		return fmt.Errorf("user %q has uid %d, below %d: %w", call.User, entry.UID, lowest, provision.ErrSystemAccount)
+	}
+	return nil
+}
+
+// account decides without a ticket, so it also stands before ssh keys and cron jobs.
+func (w *Worker) account(ctx context.Context, call *pampwb.Call) error {
+	rules, err := w.Rules(ctx)
+	if err != nil {
+		return fmt.Errorf("%w: %w", errNoRules, err)
+	}
+	entry, err := passwd.ByName(call.User)
+	if err != nil {
+		return err
+	}
+	if entry.UID == 0 || entry.UID < rules.MinUID {
+		return fmt.Errorf("user %q has uid %d: %w", call.User, entry.UID, store.ErrNotFound)
+	}
+	if err := rules.Accounts.Find(ctx, account.Name(call.User)); err != nil {
+		return err
+	}
+	return inRequiredGroup(entry, rules.RequiredGroups)
+}
+
+// inRequiredGroup holds an account of ours to auth-required-user-group: one of the groups must be the account's.
+func inRequiredGroup(entry passwd.Entry, required []string) error {
+	if len(required) == 0 {
+		return nil
+	}
+	have, err := passwd.Groups(entry.Name, entry.GID)
+	if err != nil {
+		return err
+	}
+	for _, name := range required {
+		gid, err := passwd.GroupByName(name)
+		if errors.Is(err, passwd.ErrNotFound) {
+			continue
+		}
+		if err != nil {
+			return err
+		}
+		if slices.Contains(have, gid) {
+			return nil
+		}
+	}
+	return fmt.Errorf("user %q is in none of the groups %q (auth-required-user-group): %w", entry.Name, required, errNotInGroup)
+}
+
+// openSession sees to it that the user has a home, whoever that is: it stands in for pam_mkhomedir(8).
+func (w *Worker) openSession(ctx context.Context, conn *pampwb.Conn, call *pampwb.Call) error {
+	args, complaints := parseArguments(call.Args)
+	complain(conn, complaints)
+	entry, err := passwd.ByName(call.User)
+	if err != nil {
+		return err
+	}
+	if args.bad != nil {
+		return args.bad
+	}
+	result, err := w.Homes.make(ctx, entry, args)
+	if err != nil || !result.Made {
+		return err
+	}
+	conn.Log(pampwb.LogNotice, fmt.Sprintf("made home %q of %q", entry.Home, entry.Name))
+	if !args.silent && call.Flags&pampwb.Silent == 0 {
+		return ignoreHost(conn.Info(ctx, fmt.Sprintf("Creating directory '%s'.", entry.Home)))
+	}
+	return nil
+}
+
+// ignoreHost forgives a host that cannot show a message: the home is there.
+func ignoreHost(err error) error {
+	var host pampwb.HostError
+	if errors.As(err, &host) {
+		return nil
+	}
+	return err
+}
+
+// changeAuthtok says where passwords are changed, to people who are ours; others are left to the modules that know them.
+func (w *Worker) changeAuthtok(ctx context.Context, conn *pampwb.Conn, call *pampwb.Call) error {
+	rules, err := w.Rules(ctx)
+	if err != nil {
+		return errNotForUs
+	}
+	if err := rules.Accounts.Find(ctx, account.Name(call.User)); errors.Is(err, store.ErrNotFound) {
+		return errNotForUs
+	}
+	if call.Flags&pampwb.PrelimCheck != 0 {
+		conn.Info(ctx, "Your password is kept by your organisation, not by this machine. Change it at "+rules.Issuer+".")
+	}
+	return fmt.Errorf("user %q has no password here", call.User)
+}
+
+func complain(conn *pampwb.Conn, complaints []string) {
+	for _, c := range complaints {
+		conn.Log(pampwb.LogErr, c)
+	}
+}

@@ -1,0 +1,46 @@
+package worker
+
+import (
+	"fmt"
+	"io/fs"
+	"strings"
+
+	"github.com/pwb-project/pwb/homedir"
+)
+
+// arguments is the module's line in the stack: what pam_mkhomedir(8) takes, and what libpam itself honours.
+type arguments struct {
+	skel   string
+	umask  fs.FileMode
+	masked bool // umask is set
+	silent bool
+	debug  bool
+	bad    error // an argument about homes that is wrong: no home is made rather than an open one
+}
+
+// parseArguments reads the module's arguments. What it does not know it returns as complaints, for the log: an argument
+// nobody understands changes nothing.
+func parseArguments(args []string) (a arguments, complaints []string) {
+	for _, arg := range args {
+		name, value, _ := strings.Cut(arg, "=")
+		switch {
+		case name == "skel" && strings.HasPrefix(value, "/"):
+			a.skel = value
+		case name == "umask":
+			mask, err := homedir.ParseUmask(value)
+			if err != nil {
+				a.bad = fmt.Errorf("argument umask=%w", err)
+			}
+			a.umask, a.masked = mask, true
+		case arg == "silent":
+			a.silent = true
+		case arg == "debug":
+			a.debug = true
+		case arg == "use_first_pass", arg == "try_first_pass":
+			// pam_get_authtok(3) reads them off the module's line itself.
+		default:
+			complaints = append(complaints, fmt.Sprintf("argument %q is not known to pam_pwb and changes nothing", arg))
+		}
+	}
+	return a, complaints
+}

@@ -1,0 +1,132 @@
+// Package worker answers PAM calls: it is the process on the far side of pam_pwb.so. Resident, it serves a unix socket;
+// spawned, it answers one call on one socket and ends. It promises that every call gets an answer, that success is said in
+// one place and only for a reason, and that what goes wrong in one call, a panic included, refuses that call and no other.
+//
+// The worker keeps nothing between calls and trusts no peer for more than its kernel-given uid.
+package worker
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"runtime/debug"
+	"time"
+
+	"github.com/pwb-project/pwb/internal/account"
+	"github.com/pwb-project/pwb/internal/provision"
+	"github.com/pwb-project/pwb/internal/ticket"
+	pampwb "github.com/pwb-project/pwb/pam_pwb"
+)
+
+// Tickets judges what a person gave as a password. Verify returns evidence or one of package ticket's errors.
+// ticket.Verifier is one; it is called by many goroutines at once.
+type Tickets interface {
+	Verify(ctx context.Context, raw []byte, expect ticket.Expect) (*ticket.Verified, error)
+}
+
+// Accounts knows which accounts are ours. provision.Provisioner is one; it is called by many goroutines at once.
+type Accounts interface {
+	// Login spends the evidence and returns the account that it opens. When wanted is not empty the account must be
+	// that one; evidence for another is refused and not spent.
+	Login(ctx context.Context, evidence provision.Evidence, wanted account.Name) (account.Name, error)
+	// Find returns store.ErrNotFound when no account of ours has the name, store.ErrInactive when it is locked.
+	Find(ctx context.Context, name account.Name) error
+}
+
+// Rules is what deciding about a person needs. The zero value decides nothing: without Tickets and Accounts every call
+// about a person is answered with "cannot tell".
+type Rules struct {
+	Tickets  Tickets
+	Accounts Accounts
+	MinUID   account.UID // accounts below are not ours to open; 0 counts as 1000
+	Issuer   string      // where passwords are changed, for the sentence that says so
+
+	RequiredGroups []string // an account of ours must be in one of them; none asks nothing
+}
+
+// Worker answers calls. Its fields are set before the first call and not changed after.
+type Worker struct {
+	// Rules returns the rules in force, or why there are none. It is called for each call that is about a person, so a
+	// reload takes effect at once and a call that only makes a home never waits for a key set.
+	Rules func(context.Context) (*Rules, error)
+	Homes Homes
+	Log   *slog.Logger
+	Build string // told to modules
+}
+
+// callLimit bounds what a call may take, the conversation with the person included. Hosts have limits of their own
+// (login 60 s, sshd 120 s); this one only stops a peer from holding a place for ever.
+const callLimit = 10 * time.Minute
+
+// ServeConn answers the one call that conn carries, then closes it.
+func (w *Worker) ServeConn(ctx context.Context, conn *pampwb.Conn) {
+	defer conn.Close()
+	ctx, cancel := context.WithTimeout(ctx, callLimit)
+	defer cancel()
+	began := time.Now()
+	ctx, call, err := conn.Accept(ctx)
+	if err != nil {
+		w.Log.Warn("call not understood", "peer", conn.Peer(), "error", err)
+		return
+	}
+	who := &person{name: call.User}
+	err = w.answer(ctx, conn, call, who)
+	verdict := judge(call.Op, err)
+	w.record(conn, call, who, verdict, err, time.Since(began))
+	if verdict.sentence != "" {
+		conn.Error(ctx, verdict.sentence)
+	}
+	if err := conn.Result(verdict.code); err != nil {
+		w.Log.Info("the host left before its answer", "op", call.Op.String(), "service", call.Service, "error", err)
+	}
+}
+
+// person is who a call turned out to be about, for the log.
+type person struct {
+	name    string
+	subject string
+}
+
+// answer decides one call. A nil error is the only way to success.
+func (w *Worker) answer(ctx context.Context, conn *pampwb.Conn, call *pampwb.Call, who *person) (err error) {
+	defer func() {
+		if p := recover(); p != nil {
+			w.Log.Error("bug: a call panicked", "op", call.Op.String(), "panic", fmt.Sprint(p), "stack", string(debug.Stack()))
+			err = errPanic
+		}
+	}()
+	if err := mayAsk(conn.Peer(), call); err != nil {
+		return err
+	}
+	switch call.Op {
+	case pampwb.OpAuthenticate:
+		return w.authenticate(ctx, conn, call, who)
+	case pampwb.OpAcctMgmt:
+		return w.account(ctx, call)
+	case pampwb.OpOpenSession:
+		return w.openSession(ctx, conn, call)
+	case pampwb.OpChauthtok:
+		return w.changeAuthtok(ctx, conn, call)
+	default:
+		return fmt.Errorf("operation %v: %w", call.Op, errNotForUs)
+	}
+}
+
+// record writes one line about the decision to the worker's own log, and sends the same to the host's when it says
+// something: successes that mean nothing to an auditor (a home that was there, an account phase) stay out of it.
+func (w *Worker) record(conn *pampwb.Conn, call *pampwb.Call, who *person, v verdict, err error, took time.Duration) {
+	attrs := []any{
+		"op", call.Op.String(), "service", call.Service, "user", who.name, "subject", who.subject, "tty", call.TTY,
+		"rhost", call.RHost, "peer_uid", conn.Peer().UID, "peer_pid", conn.Peer().PID, "code", v.code.String(), "took", took,
+	}
+	if err != nil {
+		attrs = append(attrs, "reason", err.Error())
+	}
+	w.Log.Log(context.Background(), v.level, "decision", attrs...)
+	switch {
+	case err != nil && v.level >= slog.LevelInfo:
+		conn.Log(v.priority(), fmt.Sprintf("%s of %q: %s: %v", call.Op, who.name, v.code, err))
+	case err == nil && call.Op == pampwb.OpAuthenticate:
+		conn.Log(v.priority(), fmt.Sprintf("%q signed in as %s", who.name, who.subject))
+	}
+}

@@ -1,0 +1,108 @@
+package main
+
+import (
+	"strconv"
+	"strings"
+)
+
+// parseFlags evaluates the expression in an operation's parentheses: numbers and names of constants, joined by | ^ &, which
+// bind in this order from loosest to tightest, each with any number of ~ before it. Nothing is 0. The error text is the
+// original's.
+func parseFlags(s string) (uint32, string) {
+	p := &flagParser{rest: s}
+	p.next()
+	if p.word == "" {
+		return 0, ""
+	}
+	v := p.or()
+	if p.err == "" && p.word != "" {
+		p.fail("unexpected token", p.word)
+	}
+	return v, p.err
+}
+
+type flagParser struct {
+	rest string
+	word string // the current token, "" at the end
+	err  string
+}
+
+const (
+	operators = "|^&~"
+	blanks    = " \t"
+)
+
+func (p *flagParser) next() {
+	p.rest = strings.TrimLeft(p.rest, blanks)
+	n := strings.IndexAny(p.rest, operators+blanks)
+	switch {
+	case p.rest == "":
+		p.word = ""
+		return
+	case n == 0:
+		n = 1
+	case n < 0:
+		n = len(p.rest)
+	}
+	p.word, p.rest = p.rest[:n], p.rest[n:]
+}
+
+func (p *flagParser) fail(what, word string) {
+	if p.err == "" {
+		p.err = what + ` "` + word + `"`
+	}
+}
+
+func (p *flagParser) or() uint32 {
+	return p.binary("|", func(a, b uint32) uint32 { return a | b }, p.xor)
+}
+func (p *flagParser) xor() uint32 {
+	return p.binary("^", func(a, b uint32) uint32 { return a ^ b }, p.and)
+}
+func (p *flagParser) and() uint32 {
+	return p.binary("&", func(a, b uint32) uint32 { return a & b }, p.term)
+}
+
+func (p *flagParser) binary(op string, do func(a, b uint32) uint32, operand func() uint32) uint32 {
+	v := operand()
+	for p.err == "" && p.word == op {
+		p.next()
+		v = do(v, operand())
+	}
+	return v
+}
+
+func (p *flagParser) term() uint32 {
+	invert := false
+	for p.word == "~" {
+		invert = !invert
+		p.next()
+	}
+	if p.word == "" || strings.Contains(operators, p.word) {
+		p.fail("unexpected token", p.word)
+		return 0
+	}
+	v, ok := constant(p.word)
+	if !ok {
+		p.fail("undefined constant", p.word)
+	}
+	p.next()
+	if invert {
+		return ^v
+	}
+	return v
+}
+
+// constant reads a decimal number or a name. Any prefix of a name counts, as in
+// the original: scripts have them.
+func constant(word string) (uint32, bool) {
+	if n, err := strconv.ParseInt(word, 10, 64); err == nil {
+		return uint32(n), true
+	}
+	for _, c := range constants {
+		if len(word) <= len(c.name) && strings.EqualFold(word, c.name[:len(word)]) {
+			return c.value, true
+		}
+	}
+	return 0, false
+}

@@ -1,0 +1,295 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"os"
+	"os/signal"
+	"path/filepath"
+	"runtime/debug"
+	"sync"
+	"syscall"
+	"time"
+
+	"github.com/coreos/go-systemd/v22/activation"
+	"github.com/coreos/go-systemd/v22/daemon"
+	"github.com/urfave/cli/v2"
+	"golang.org/x/sys/unix"
+
+	"github.com/pwb-project/pwb/internal/account"
+	"github.com/pwb-project/pwb/internal/config"
+	"github.com/pwb-project/pwb/internal/passwd"
+	"github.com/pwb-project/pwb/internal/provision"
+	"github.com/pwb-project/pwb/internal/store"
+	"github.com/pwb-project/pwb/internal/ticket"
+	"github.com/pwb-project/pwb/internal/worker"
+	pampwb "github.com/pwb-project/pwb/pam_pwb"
+)
+
+// The files of the worker, below root. socketPath is the one that the module has compiled in; the build sets both.
+var socketPath = "/run/pwb/worker.sock"
+
+const (
+	storePath   = "/var/lib/pwb/pwb.db"
+	cachePath   = "/var/cache/pwb"
+	serviceUser = "rstudio-server"
+	grace       = 10 * time.Second // for calls in progress at the end: what a host waits at most
+)
+
+func workerCommand() *cli.Command {
+	return &cli.Command{
+		Name:  "worker",
+		Usage: "answer PAM calls (a service; pam_pwb.so also starts it by itself)",
+		Action: func(c *cli.Context) error {
+			r, err := root(c)
+			if err != nil {
+				return err
+			}
+			return serveCalls(c.Context, r)
+		},
+	}
+}
+
+// answerOneCall is "pwb worker --call": the module has started this process for one call, whose socket is descriptor 3. It
+// stands before the command line's library because a person waits for it.
+func answerOneCall() int {
+	hardenProcess()
+	debug.SetGCPercent(-1) // it is over before there is anything to collect
+	log := slog.New(slog.DiscardHandler)
+	rules := &ruleBook{log: log}
+	w := &worker.Worker{Rules: rules.get, Log: log, Build: version}
+	conn, err := pampwb.FileConn(os.NewFile(3, "call"))
+	if err != nil {
+		return 1
+	}
+	conn.Build = version
+	w.ServeConn(context.Background(), conn)
+	return 0 // the store is left open: closing it would cost the person a checkpoint, and nothing is lost without
+}
+
+// hardenProcess keeps tickets in memory out of core files and away from debuggers of the same user.
+func hardenProcess() {
+	unix.Setrlimit(unix.RLIMIT_CORE, &unix.Rlimit{})
+	unix.Prctl(unix.PR_SET_DUMPABLE, 0, 0, 0, 0)
+}
+
+// serveCalls is the resident worker.
+func serveCalls(ctx context.Context, r config.Root) error {
+	hardenProcess()
+	log := slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: slog.LevelInfo, ReplaceAttr: plainTime}))
+	ctx, stop := signal.NotifyContext(ctx, syscall.SIGTERM, syscall.SIGINT)
+	defer stop()
+	l, err := listen(r)
+	if err != nil {
+		return fmt.Errorf("listen for calls: %w", err)
+	}
+	defer l.Close()
+	rules := &ruleBook{root: r, log: log, resident: ctx}
+	if _, err := rules.get(ctx); err != nil {
+		log.Warn("no decisions about people until this is mended; homes are made", "error", err.Error())
+	}
+	w := &worker.Worker{
+		Rules: rules.get, Log: log, Build: version,
+		Homes: worker.Homes{LoginDefs: r.Join("/etc/login.defs"), Warn: func(text string) { log.Warn(text) }},
+	}
+	go rules.reloadOnHangup(ctx)
+	go feedWatchdog(ctx)
+	daemon.SdNotify(false, daemon.SdNotifyReady)
+	log.Info("listening", "socket", l.Addr().String(), "version", version)
+	err = w.Serve(ctx, l, grace)
+	daemon.SdNotify(false, daemon.SdNotifyStopping)
+	return errors.Join(err, rules.close())
+}
+
+func plainTime(groups []string, a slog.Attr) slog.Attr {
+	if a.Key == slog.TimeKey && len(groups) == 0 && os.Getenv("JOURNAL_STREAM") != "" {
+		return slog.Attr{} // the journal has its own
+	}
+	return a
+}
+
+func feedWatchdog(ctx context.Context) {
+	every, err := daemon.SdWatchdogEnabled(false)
+	if err != nil || every == 0 {
+		return
+	}
+	for tick := time.Tick(every / 2); ; {
+		select {
+		case <-ctx.Done():
+			return
+		case <-tick:
+			daemon.SdNotify(false, daemon.SdNotifyWatchdog)
+		}
+	}
+}
+
+// listen takes the socket from systemd, or makes it. A second worker is refused; what a dead one left is taken over.
+func listen(r config.Root) (*net.UnixListener, error) {
+	if files := activation.Files(true); len(files) > 0 {
+		defer files[0].Close()
+		l, err := net.FileListener(files[0])
+		if err != nil {
+			return nil, fmt.Errorf("socket from systemd: %w", err)
+		}
+		ul, ok := l.(*net.UnixListener)
+		if !ok || ul.Addr().Network() != "unixpacket" {
+			l.Close()
+			return nil, errors.New("socket from systemd: not ListenSequentialPacket")
+		}
+		return ul, nil
+	}
+	path := r.Join(socketPath)
+	if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
+		return nil, err
+	}
+	if err := lockInstance(filepath.Dir(path)); err != nil {
+		return nil, err
+	}
+	if err := os.Remove(path); err != nil && !errors.Is(err, os.ErrNotExist) {
+		return nil, err
+	}
+	was := unix.Umask(0o111) // 0666: a screen locker asks as its user
+	defer unix.Umask(was)
+	return net.ListenUnix("unixpacket", &net.UnixAddr{Name: path, Net: "unixpacket"})
+}
+
+// lockInstance holds a lock for the life of this process.
+func lockInstance(dir string) error {
+	fd, err := unix.Open(filepath.Join(dir, "worker.lock"), unix.O_RDWR|unix.O_CREAT|unix.O_CLOEXEC|unix.O_NOFOLLOW, 0o600)
+	if err != nil {
+		return err
+	}
+	if err := unix.Flock(fd, unix.LOCK_EX|unix.LOCK_NB); err != nil {
+		unix.Close(fd)
+		return errors.New("another worker is running")
+	}
+	return nil
+}
+
+// ruleBook keeps the rules in force. What could not be read is tried again at the next call: a mended file needs no restart.
+type ruleBook struct {
+	root     config.Root
+	log      *slog.Logger
+	resident context.Context // keeps keys fresh until it ends; nil in a worker for one call
+
+	mu    sync.Mutex // guards what follows
+	rules *worker.Rules
+	store *store.Store
+	stop  context.CancelFunc // of the keys' maintenance
+}
+
+func (b *ruleBook) get(ctx context.Context) (*worker.Rules, error) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if b.rules != nil {
+		return b.rules, nil
+	}
+	cfg, err := loadConfig(b.root)
+	if err != nil {
+		return nil, err
+	}
+	verifier, err := openVerifier(b.root, cfg, func(err error) { b.log.Warn("keys", "error", err.Error()) })
+	if err != nil {
+		return nil, err
+	}
+	if b.store == nil {
+		if b.store, err = openStore(ctx, b.root); err != nil {
+			return nil, err
+		}
+	}
+	if b.resident != nil {
+		var maintain context.Context
+		maintain, b.stop = context.WithCancel(b.resident)
+		go verifier.Maintain(maintain)
+	}
+	b.rules = &worker.Rules{
+		Tickets: verifier,
+		Accounts: &provision.Provisioner{
+			Store: b.store, Machine: passwd.ByName, MinUID: account.UID(cfg.MinUID),
+			Names:                account.NamePolicy{Domains: cfg.UsernameDomains, Keep: cfg.KeepDomain},
+			InsecureReuseTickets: cfg.InsecureReuseTickets,
+		},
+		MinUID: account.UID(cfg.MinUID), Issuer: cfg.Issuer, RequiredGroups: cfg.RequiredGroups,
+	}
+	return b.rules, nil
+}
+
+// reloadOnHangup reads the files again on SIGHUP. Files that are wrong leave the rules that were in force.
+func (b *ruleBook) reloadOnHangup(ctx context.Context) {
+	hangup := make(chan os.Signal, 1)
+	signal.Notify(hangup, syscall.SIGHUP)
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-hangup:
+		}
+		if _, err := loadConfig(b.root); err != nil {
+			b.log.Error("reload: what was in force stays", "error", err.Error())
+			continue
+		}
+		b.mu.Lock()
+		if b.stop != nil {
+			b.stop()
+		}
+		b.rules = nil
+		b.mu.Unlock()
+		if _, err := b.get(ctx); err != nil {
+			b.log.Error("reload", "error", err.Error())
+			continue
+		}
+		b.log.Info("reloaded")
+	}
+}
+
+func (b *ruleBook) close() error {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if b.store == nil {
+		return nil
+	}
+	return b.store.Close()
+}
+
+func loadConfig(r config.Root) (*config.Config, error) {
+	return config.Loader{Root: r, ServiceUID: serviceUID()}.Load()
+}
+
+func serviceUID() int {
+	entry, err := passwd.ByName(serviceUser)
+	if err != nil {
+		return -1
+	}
+	return int(entry.UID)
+}
+
+func openVerifier(r config.Root, cfg *config.Config, report func(error)) (*ticket.Verifier, error) {
+	cache := r.Join(cachePath)
+	if err := os.MkdirAll(cache, 0o755); err != nil {
+		report(fmt.Errorf("no cache for keys: %w", err))
+		cache = ""
+	}
+	v, err := ticket.Open(ticket.Config{
+		Issuer: cfg.Issuer, ClientID: cfg.ClientID, UsernameClaim: cfg.UsernameClaim, GroupsClaim: cfg.GroupsClaim,
+		Algorithms: cfg.TicketAlgorithms, MaxAge: cfg.TicketMaxAge, KeysMaxStale: cfg.KeysMaxStale, KeysHost: cfg.KeysHost,
+		CacheDir: cache, AllowLoopbackHTTP: cfg.AllowLoopbackHTTP, RequireNonce: cfg.TicketRequireNonce, Report: report,
+	})
+	if err != nil {
+		return nil, fmt.Errorf("verifier: %w", err)
+	}
+	return v, nil
+}
+
+func openStore(ctx context.Context, r config.Root) (*store.Store, error) {
+	cfg := store.Config{Path: r.Join(storePath), UID: -1, GID: -1}
+	if entry, err := passwd.ByName(serviceUser); err == nil {
+		cfg.UID, cfg.GID = int(entry.UID), int(entry.GID)
+	}
+	if err := os.MkdirAll(filepath.Dir(filepath.Dir(cfg.Path)), 0o755); err != nil {
+		return nil, fmt.Errorf("open the account store: %w: %w", store.ErrUnavailable, err)
+	}
+	return store.Open(context.WithoutCancel(ctx), cfg)
+}
