@@ -66,7 +66,9 @@ func prepare(private, source string) (*machine, error) {
 		{"mount /run", func() error { return syscall.Mount("tmpfs", "/run", "tmpfs", 0, "mode=0755") }},
 		{"mount /home", func() error { return syscall.Mount("tmpfs", "/home", "tmpfs", 0, "mode=0755") }},
 		{"mount /proc", func() error { return syscall.Mount("proc", "/proc", "proc", 0, "") }},
-		{"install", func() error { return quietly("make", "-C", source, "--no-print-directory", "install-files", "DESTDIR=") }},
+		{"install", func() error {
+			return quietly("make", "-C", source, "--no-print-directory", "install-files", "DESTDIR=")
+		}},
 		{"make the service user", func() error { return serviceUser() }},
 	}
 	for _, s := range steps {

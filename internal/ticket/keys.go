@@ -55,6 +55,7 @@ type state struct {
 	Keys       []json.RawMessage `json:"keys"`
 
 	parsed []jose.JSONWebKey
+	why    error // the last fetch failed, if this process made it
 }
 
 func openKeySet(cfg Config, issuer *url.URL, tenant string) *keySet {
@@ -176,6 +177,9 @@ var errJustFailed = errors.New("the last try has just failed")
 
 func (k *keySet) refreshUnlessJustFailed(ctx context.Context, at time.Time, pause time.Duration) error {
 	if failed := k.current().Failed; !failed.IsZero() && at.Sub(failed) >= 0 && at.Sub(failed) < pause {
+		if why := k.current().why; why != nil {
+			return fmt.Errorf("%w, at %s: %w", errJustFailed, failed.UTC().Format(time.RFC3339), why)
+		}
 		return fmt.Errorf("%w, at %s", errJustFailed, failed.UTC().Format(time.RFC3339))
 	}
 	return k.refresh(ctx, at)
@@ -222,7 +226,7 @@ func (k *keySet) fetch(ctx context.Context, at time.Time) error {
 	fetched, err := k.fetchState(ctx, s, at)
 	k.mu.Lock()
 	if err != nil {
-		k.now.Failed = at
+		k.now.Failed, k.now.why = at, err
 	} else {
 		fetched.Unknown = k.now.Unknown
 		k.now = fetched
