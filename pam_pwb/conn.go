@@ -7,6 +7,7 @@
 package pampwb
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -14,6 +15,7 @@ import (
 	"net"
 	"os"
 	"strings"
+	"sync"
 	"syscall"
 	"time"
 )
@@ -156,19 +158,24 @@ func (c *Conn) listen(cancel context.CancelCauseFunc) {
 	}
 }
 
+// rooms are buffers for the largest frame, clear of what was in them.
+var rooms = sync.Pool{New: func() any { return new([maxFrame]byte) }}
+
+// receive returns a datagram in memory of its own. It may hold a ticket; whoever uses it up clears it.
 func (c *Conn) receive() ([]byte, error) {
-	buf := make([]byte, maxFrame)
-	n, _, flags, _, err := c.sock.ReadMsgUnix(buf, nil)
+	room := rooms.Get().(*[maxFrame]byte)
+	defer rooms.Put(room)
+	n, _, flags, _, err := c.sock.ReadMsgUnix(room[:], nil)
+	defer clear(room[:max(n, 0)])
 	switch {
 	case err != nil:
 		return nil, fmt.Errorf("receive: %w", err)
 	case n == 0:
 		return nil, fmt.Errorf("receive: %w", io.EOF)
 	case flags&syscall.MSG_TRUNC != 0:
-		clear(buf)
 		return nil, fmt.Errorf("receive: frame over %d bytes: %w", maxFrame, ErrProtocol)
 	}
-	return buf[:n], nil
+	return bytes.Clone(room[:n]), nil
 }
 
 func (c *Conn) write(datagram []byte) error {

@@ -140,7 +140,7 @@ func TestAWorkerIsStartedWhenNobodyListens(t *testing.T) {
 		t.Fatalf("%v\n%s", err, out)
 	}
 	contains(t, string(out), "authenticate: 0\n", "argv: pwb worker --call\n", "open: 0:/dev/null 1:/dev/null 2:/dev/null 3:socket\n",
-		"cwd: /\n", "core: 0\n", "env: PATH=/usr/sbin:/usr/bin:/sbin:/bin GOTRACEBACK=none\n", "session leader: true\n",
+		"cwd: /\n", "core: 0\n", "env: GOMAXPROCS=1 GOTRACEBACK=none\n", "session leader: true\n",
 		"Uid: 0 0 0 0\n", "Gid: 0 0 0 0\n", "Groups:\n", "Umask: 0077\n", "descriptors left: 0\n")
 	contains(t, runHost(t, "nobody", "bad", "authenticate"), "authenticate: 7\n")
 }

@@ -32,7 +32,7 @@ func withStore(do func(*cli.Context, *store.Store) error) cli.ActionFunc {
 		if err != nil {
 			return err
 		}
-		s, err := openStore(c.Context, r)
+		s, err := openStore(c.Context, r, true)
 		if err != nil {
 			return err
 		}

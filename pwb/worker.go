@@ -95,11 +95,15 @@ func serveCalls(ctx context.Context, r config.Root) error {
 		Rules: rules.get, Log: log, Build: version,
 		Homes: worker.Homes{LoginDefs: r.Join("/etc/login.defs"), Warn: func(text string) { log.Warn(text) }},
 	}
+	debug.SetGCPercent(400) // a few megabytes more, and no collection in the middle of a login
 	go rules.reloadOnHangup(ctx)
 	go feedWatchdog(ctx)
 	daemon.SdNotify(false, daemon.SdNotifyReady)
 	log.Info("listening", "socket", l.Addr().String(), "version", version)
-	err = w.Serve(ctx, l, grace)
+	// Not on this goroutine, which is locked to the main thread for the sake of sessions: each call would wait for that thread.
+	served := make(chan error)
+	go func() { served <- w.Serve(ctx, l, grace) }()
+	err = <-served
 	daemon.SdNotify(false, daemon.SdNotifyStopping)
 	return errors.Join(err, rules.close())
 }
@@ -191,22 +195,26 @@ func (b *ruleBook) get(ctx context.Context) (*worker.Rules, error) {
 	if err != nil {
 		return nil, err
 	}
-	verifier, err := openVerifier(b.root, cfg, func(err error) { b.log.Warn("keys", "error", err.Error()) })
-	if err != nil {
-		return nil, err
+	tickets := func() (worker.Tickets, error) {
+		return openVerifier(b.root, cfg, func(err error) { b.log.Warn("keys", "error", err.Error()) })
 	}
 	if b.store == nil {
-		if b.store, err = openStore(ctx, b.root); err != nil {
+		if b.store, err = openStore(ctx, b.root, b.resident == nil); err != nil {
 			return nil, err
 		}
 	}
 	if b.resident != nil {
+		verifier, err := openVerifier(b.root, cfg, func(err error) { b.log.Warn("keys", "error", err.Error()) })
+		if err != nil {
+			return nil, err
+		}
+		tickets = func() (worker.Tickets, error) { return verifier, nil }
 		var maintain context.Context
 		maintain, b.stop = context.WithCancel(b.resident)
 		go verifier.Maintain(maintain)
 	}
 	b.rules = &worker.Rules{
-		Tickets: verifier,
+		Tickets: tickets,
 		Accounts: &provision.Provisioner{
 			Store: b.store, Machine: passwd.ByName, MinUID: account.UID(cfg.MinUID),
 			Names:                account.NamePolicy{Domains: cfg.UsernameDomains, Keep: cfg.KeepDomain},
@@ -255,7 +263,7 @@ func (b *ruleBook) close() error {
 }
 
 func loadConfig(r config.Root) (*config.Config, error) {
-	return config.Loader{Root: r, ServiceUID: serviceUID()}.Load()
+	return config.Loader{Root: r, ServiceUID: serviceUID}.Load()
 }
 
 func serviceUID() int {
@@ -283,13 +291,19 @@ func openVerifier(r config.Root, cfg *config.Config, report func(error)) (*ticke
 	return v, nil
 }
 
-func openStore(ctx context.Context, r config.Root) (*store.Store, error) {
-	cfg := store.Config{Path: r.Join(storePath), UID: -1, GID: -1}
-	if entry, err := passwd.ByName(serviceUser); err == nil {
-		cfg.UID, cfg.GID = int(entry.UID), int(entry.GID)
-	}
+func openStore(ctx context.Context, r config.Root, oneCall bool) (*store.Store, error) {
+	cfg := store.Config{Path: r.Join(storePath), Owner: storeOwner, OneCall: oneCall}
 	if err := os.MkdirAll(filepath.Dir(filepath.Dir(cfg.Path)), 0o755); err != nil {
 		return nil, fmt.Errorf("open the account store: %w: %w", store.ErrUnavailable, err)
 	}
 	return store.Open(context.WithoutCancel(ctx), cfg)
+}
+
+// storeOwner is the service user, or root where there is none yet.
+func storeOwner() (uid, gid int) {
+	entry, err := passwd.ByName(serviceUser)
+	if err != nil {
+		return 0, 0
+	}
+	return int(entry.UID), int(entry.GID)
 }

@@ -77,7 +77,7 @@ type InForce struct {
 // Loader reads the files.
 type Loader struct {
 	Root       Root
-	ServiceUID int // of rstudio-server, who may own the secret's file; -1 when there is no such user
+	ServiceUID func() int // of rstudio-server, who may own the files; -1 when there is no such user. Asked only when it matters
 }
 
 // Load reads the three files. The error is ErrNotConfigured, or Problems with everything that is wrong in all of them.
@@ -275,7 +275,7 @@ func (l Loader) nobodyElseMayRead(path string, st os.FileInfo) error {
 
 func (l Loader) owned(path string, st os.FileInfo, should string) error {
 	uid := int(st.Sys().(*syscall.Stat_t).Uid)
-	if uid == 0 || uid == os.Geteuid() || uid == l.ServiceUID {
+	if uid == 0 || uid == os.Geteuid() || uid == l.ServiceUID() {
 		return nil
 	}
 	return fmt.Errorf("belongs to uid %d; run: chown %s %s", uid, should, path)

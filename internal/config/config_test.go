@@ -32,7 +32,7 @@ func tree(t testing.TB, files map[string]string) Loader {
 			t.Fatal(err)
 		}
 	}
-	return Loader{Root: root, ServiceUID: -1}
+	return Loader{Root: root, ServiceUID: func() int { return -1 }}
 }
 
 func guide(server, own string) map[string]string {

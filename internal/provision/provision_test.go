@@ -34,7 +34,7 @@ func machine(name string) (passwd.Entry, error) {
 
 func provisioner(t *testing.T) *Provisioner {
 	t.Helper()
-	s, err := store.Open(ctx, store.Config{Path: filepath.Join(t.TempDir(), "pwb.db"), UID: -1, GID: -1})
+	s, err := store.Open(ctx, store.Config{Path: filepath.Join(t.TempDir(), "pwb.db")})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -16,6 +16,7 @@ import (
 type conversation struct {
 	ctx  context.Context
 	plan *Plan
+	err  error // why a question went without an answer; libpam only passes on that one did
 }
 
 // RespondPAM is called by libpam, on the thread that runs the transaction.
@@ -30,11 +31,16 @@ func (c *conversation) RespondPAM(style pam.Style, text string) (string, error) 
 			c.forget()
 			return answer, nil
 		}
-		return ask(c.ctx, printable(text), false)
+		return c.ask(text, false)
 	case pam.PromptEchoOn:
-		return ask(c.ctx, printable(text), true)
+		return c.ask(text, true)
 	}
 	return "", fmt.Errorf("a question in style %d", style)
+}
+
+func (c *conversation) ask(text string, echo bool) (answer string, err error) {
+	answer, c.err = ask(c.ctx, printable(text), echo)
+	return answer, c.err
 }
 
 // forget wipes the ticket. It is good once; the copy that libpam holds is wiped by libpam.

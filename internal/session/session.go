@@ -12,6 +12,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"strings"
 
 	"github.com/msteinert/pam/v2"
 
@@ -36,7 +37,9 @@ type Refused struct {
 	Err  error
 }
 
-func (e *Refused) Error() string { return e.Step + ": " + e.Err.Error() }
+func (e *Refused) Error() string {
+	return e.Step + ": " + strings.ReplaceAll(e.Err.Error(), "\n", ": ")
+}
 func (e *Refused) Unwrap() error { return e.Err }
 
 // ErrNeedsRoot is returned after a successful authentication by a process that cannot become somebody else.
@@ -62,7 +65,7 @@ func Run(ctx context.Context, plan Plan) (status int, err error) {
 		return 0, &Refused{"start", err}
 	}
 	if err := tx.Authenticate(0); err != nil {
-		return 0, &Refused{"authenticate", err}
+		return 0, &Refused{"authenticate", errors.Join(err, talk.err)}
 	}
 	if err := sameUser(tx, plan.User); err != nil {
 		return 0, &Refused{"authenticate", err}

@@ -33,15 +33,18 @@ var (
 
 // Config says where the database is and whose.
 type Config struct {
-	Path     string // of the database file; its folder is made when it is missing
-	UID, GID int    // of the service user, for what is made; -1 keeps this process's own
-	Now      func() time.Time
+	Path    string                // of the database file; its folder is made when it is missing
+	Owner   func() (uid, gid int) // of a folder that root makes; nil keeps it root's
+	OneCall bool                  // the process ends after one question: prepare nothing
+	Now     func() time.Time
 }
 
 // Store is an open database. It is safe for concurrent use, by several processes too; a process may end without Close.
 type Store struct {
 	db  *sql.DB
 	now func() time.Time
+
+	statements map[string]*sql.Stmt // of what every login asks; compiling them costs more than running them
 }
 
 //go:embed schema/*.sql
@@ -63,7 +66,7 @@ func Open(ctx context.Context, cfg Config) (*Store, error) {
 		return nil, fmt.Errorf("open the account store %s: %w: %w", cfg.Path, ErrUnavailable, err)
 	}
 	dsn := url.URL{Scheme: "file", Path: cfg.Path, RawQuery: url.Values{
-		"_pragma": {fmt.Sprintf("busy_timeout(%d)", busyMillis), "journal_mode(WAL)", "synchronous(FULL)", "foreign_keys(1)", "trusted_schema(0)"},
+		"_pragma": {fmt.Sprintf("busy_timeout(%d)", busyMillis), "synchronous(FULL)"},
 		"_txlock": {"immediate"},
 	}.Encode()}
 	db, err := sql.Open("sqlite", dsn.String())
@@ -71,12 +74,48 @@ func Open(ctx context.Context, cfg Config) (*Store, error) {
 		return nil, fmt.Errorf("open the account store: %w: %w", ErrUnavailable, err)
 	}
 	db.SetMaxOpenConns(4)
-	s := &Store{db, cfg.Now}
-	if err := s.migrate(ctx); err != nil {
+	s := &Store{db: db, now: cfg.Now}
+	err = s.migrate(ctx)
+	if err == nil && !cfg.OneCall {
+		err = s.prepare(ctx)
+	}
+	if err != nil {
 		db.Close()
 		return nil, fmt.Errorf("open the account store %s: %w: %w", cfg.Path, ErrUnavailable, err)
 	}
 	return s, nil
+}
+
+func (s *Store) prepare(ctx context.Context) error {
+	s.statements = map[string]*sql.Stmt{}
+	for _, query := range []string{bySubject, byName, purgeSpent, insertSpent, updateLogin} {
+		stmt, err := s.db.PrepareContext(ctx, query)
+		if err != nil {
+			return err
+		}
+		s.statements[query] = stmt
+	}
+	return nil
+}
+
+func (s *Store) queryRow(ctx context.Context, tx *sql.Tx, query string, args ...any) *sql.Row {
+	stmt := s.statements[query]
+	switch {
+	case stmt != nil && tx != nil:
+		return tx.StmtContext(ctx, stmt).QueryRowContext(ctx, args...)
+	case stmt != nil:
+		return stmt.QueryRowContext(ctx, args...)
+	case tx != nil:
+		return tx.QueryRowContext(ctx, query, args...)
+	}
+	return s.db.QueryRowContext(ctx, query, args...)
+}
+
+func (s *Store) exec(ctx context.Context, tx *sql.Tx, query string, args ...any) (sql.Result, error) {
+	if stmt := s.statements[query]; stmt != nil {
+		return tx.StmtContext(ctx, stmt).ExecContext(ctx, args...)
+	}
+	return tx.ExecContext(ctx, query, args...)
 }
 
 // Close closes the database.
@@ -116,10 +155,11 @@ func prepareFile(cfg Config) error {
 }
 
 func own(dir string, cfg Config) error {
-	if os.Geteuid() != 0 {
+	if os.Geteuid() != 0 || cfg.Owner == nil {
 		return nil
 	}
-	return os.Lchown(dir, cfg.UID, cfg.GID)
+	uid, gid := cfg.Owner()
+	return os.Lchown(dir, uid, gid)
 }
 
 func chown(f *os.File, uid, gid int) error {
@@ -134,6 +174,11 @@ func (s *Store) migrate(ctx context.Context) error {
 	version, err := s.version(ctx, s.db)
 	if err != nil || version == schemaVersion {
 		return err
+	}
+	if version == 0 { // readers and the writer do not wait for each other; the file remembers
+		if _, err := s.db.ExecContext(ctx, "PRAGMA journal_mode = WAL"); err != nil {
+			return err
+		}
 	}
 	return s.write(ctx, func(tx *sql.Tx) error {
 		version, err := s.version(ctx, tx)
@@ -223,12 +268,10 @@ func (s *Store) Redeem(ctx context.Context, r Redemption) error {
 }
 
 func (s *Store) spend(ctx context.Context, tx *sql.Tx, r Redemption) error {
-	_, err := tx.ExecContext(ctx, "DELETE FROM spent WHERE key IN (SELECT key FROM spent WHERE expires < ? ORDER BY expires LIMIT ?)",
-		s.now().Add(-spentMargin).Unix(), purgeAtOnce)
-	if err != nil {
+	if _, err := s.exec(ctx, tx, purgeSpent, s.now().Add(-spentMargin).Unix(), purgeAtOnce); err != nil {
 		return err
 	}
-	done, err := tx.ExecContext(ctx, "INSERT INTO spent (key, expires) VALUES (?, ?) ON CONFLICT DO NOTHING", r.Key[:], r.Expires.Unix())
+	done, err := s.exec(ctx, tx, insertSpent, r.Key[:], r.Expires.Unix())
 	if err != nil {
 		return err
 	}
@@ -240,19 +283,19 @@ func (s *Store) spend(ctx context.Context, tx *sql.Tx, r Redemption) error {
 
 func (s *Store) bind(ctx context.Context, tx *sql.Tx, r Redemption) error {
 	now := s.now().Unix()
-	here, err := scanAccount(tx.QueryRowContext(ctx, selectAccount+"WHERE issuer = ? AND subject = ?", r.Identity.Issuer, r.Identity.Subject))
+	here, err := scanAccount(s.queryRow(ctx, tx, bySubject, r.Identity.Issuer, r.Identity.Subject))
 	switch {
 	case err == nil && here.Name != r.Name:
 		return fmt.Errorf("%s is bound to %q, not to %q: %w", r.Identity.Key(), here.Name, r.Name, ErrBound)
 	case err == nil && !here.Active:
 		return fmt.Errorf("account %q: %w", r.Name, ErrInactive)
 	case err == nil:
-		_, err = tx.ExecContext(ctx, "UPDATE account SET last_login = ?, username = ? WHERE name = ?", now, r.Identity.Username, string(r.Name))
+		_, err = s.exec(ctx, tx, updateLogin, now, r.Identity.Username, string(r.Name))
 		return err
 	case !errors.Is(err, sql.ErrNoRows):
 		return err
 	}
-	other, err := scanAccount(tx.QueryRowContext(ctx, selectAccount+"WHERE name = ?", string(r.Name)))
+	other, err := scanAccount(s.queryRow(ctx, tx, byName, string(r.Name)))
 	if err == nil {
 		return fmt.Errorf("%q is bound to %s, not to %s: %w", r.Name, other.Identity.Key(), r.Identity.Key(), ErrBound)
 	} else if !errors.Is(err, sql.ErrNoRows) {
@@ -271,7 +314,15 @@ func raise(ctx context.Context, tx *sql.Tx) error {
 	return err
 }
 
-const selectAccount = "SELECT name, issuer, subject, username, active, first_login, last_login FROM account "
+// What every login asks.
+const (
+	selectAccount = "SELECT name, issuer, subject, username, active, first_login, last_login FROM account "
+	byName        = selectAccount + "WHERE name = ?"
+	bySubject     = selectAccount + "WHERE issuer = ? AND subject = ?"
+	purgeSpent    = "DELETE FROM spent WHERE key IN (SELECT key FROM spent WHERE expires < ? ORDER BY expires LIMIT ?)"
+	insertSpent   = "INSERT INTO spent (key, expires) VALUES (?, ?) ON CONFLICT DO NOTHING"
+	updateLogin   = "UPDATE account SET last_login = ?, username = ? WHERE name = ?"
+)
 
 func scanAccount(row interface{ Scan(...any) error }) (a Account, err error) {
 	var name string
@@ -283,16 +334,16 @@ func scanAccount(row interface{ Scan(...any) error }) (a Account, err error) {
 
 // ByName returns the account of that login name, or ErrNotFound.
 func (s *Store) ByName(ctx context.Context, name account.Name) (Account, error) {
-	return s.one(ctx, fmt.Sprintf("find account %q", name), "WHERE name = ?", string(name))
+	return s.one(ctx, fmt.Sprintf("find account %q", name), byName, string(name))
 }
 
 // BySubject returns the account that is bound to an identity's issuer and subject, or ErrNotFound.
 func (s *Store) BySubject(ctx context.Context, id account.Identity) (Account, error) {
-	return s.one(ctx, "find the account of "+id.Key(), "WHERE issuer = ? AND subject = ?", id.Issuer, id.Subject)
+	return s.one(ctx, "find the account of "+id.Key(), bySubject, id.Issuer, id.Subject)
 }
 
-func (s *Store) one(ctx context.Context, doing, where string, args ...any) (Account, error) {
-	a, err := scanAccount(s.db.QueryRowContext(ctx, selectAccount+where, args...))
+func (s *Store) one(ctx context.Context, doing, query string, args ...any) (Account, error) {
+	a, err := scanAccount(s.queryRow(ctx, nil, query, args...))
 	if errors.Is(err, sql.ErrNoRows) {
 		err = ErrNotFound
 	}

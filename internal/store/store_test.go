@@ -33,7 +33,7 @@ func TestMain(m *testing.M) {
 
 // child redeems tickets for ever and says each success, until it is killed.
 func child(path string) {
-	s, err := Open(ctx, Config{Path: path, UID: -1, GID: -1})
+	s, err := Open(ctx, Config{Path: path})
 	if err != nil {
 		fmt.Println("error", err)
 		os.Exit(1)
@@ -60,7 +60,7 @@ func redemption(ticket, name string) Redemption {
 
 func openAt(t testing.TB, path string) *Store {
 	t.Helper()
-	s, err := Open(ctx, Config{Path: path, UID: -1, GID: -1})
+	s, err := Open(ctx, Config{Path: path})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -232,7 +232,7 @@ func spendUntilKilled(t *testing.T, path, prefix string) (spent []string) {
 
 func TestOldTicketsAreForgotten(t *testing.T) {
 	now := time.Now()
-	s, err := Open(ctx, Config{Path: filepath.Join(t.TempDir(), "pwb.db"), UID: -1, GID: -1, Now: func() time.Time { return now }})
+	s, err := Open(ctx, Config{Path: filepath.Join(t.TempDir(), "pwb.db"), Now: func() time.Time { return now }})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -286,7 +286,7 @@ func TestNotOursToOpen(t *testing.T) {
 			if err := tt.spoil(filepath.Dir(path), path); err != nil {
 				t.Fatal(err)
 			}
-			_, err := Open(ctx, Config{Path: path, UID: -1, GID: -1})
+			_, err := Open(ctx, Config{Path: path})
 			if !errors.Is(err, ErrUnavailable) || !strings.Contains(err.Error(), tt.want) {
 				t.Errorf("Open = %v, want %q", err, tt.want)
 			}
@@ -331,7 +331,7 @@ func TestAFullDiskSpendsNothing(t *testing.T) {
 func TestFilesAreTheServiceUsers(t *testing.T) {
 	nstest.Need(t)
 	path := "/mnt/lib/pwb.db"
-	s, err := Open(ctx, Config{Path: path, UID: 4242, GID: 4343})
+	s, err := Open(ctx, Config{Path: path, Owner: func() (int, int) { return 4242, 4343 }})
 	if err != nil {
 		t.Fatal(err)
 	}

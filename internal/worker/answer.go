@@ -56,6 +56,10 @@ func (w *Worker) authenticate(ctx context.Context, conn *pampwb.Conn, call *pamp
 	if err := notSystem(call, rules.MinUID); err != nil {
 		return err // before a prompt: a local account's password never reaches us
 	}
+	tickets, err := rules.Tickets()
+	if err != nil {
+		return fmt.Errorf("%w: %w", errNoRules, err)
+	}
 	raw, err := conn.Authtok(ctx, prompt)
 	if err != nil {
 		return fmt.Errorf("ask for the ticket: %w", err)
@@ -64,7 +68,7 @@ func (w *Worker) authenticate(ctx context.Context, conn *pampwb.Conn, call *pamp
 	if len(raw) == 0 {
 		return errEmpty
 	}
-	verified, err := rules.Tickets.Verify(ctx, raw, ticket.Expect{})
+	verified, err := tickets.Verify(ctx, raw, ticket.Expect{})
 	if err != nil {
 		return fmt.Errorf("verify ticket: %w", err)
 	}
@@ -77,13 +81,12 @@ func (w *Worker) authenticate(ctx context.Context, conn *pampwb.Conn, call *pamp
 	}
 	who.name = string(name)
 	if !call.UserSet {
-		if err := conn.SetUser(string(name)); err != nil {
-			return err
-		}
-	} else if string(name) != call.User { // CVE-2024-9313; Login has promised it
+		return conn.SetUser(string(name))
+	}
+	if string(name) != call.User { // CVE-2024-9313; Login has promised it
 		return fmt.Errorf("account %q for user %q: %w", name, call.User, provision.ErrWrongUser)
 	}
-	return conn.PutEnv("PWB_ISSUER", verified.Identity.Issuer)
+	return nil
 }
 
 // notSystem refuses the accounts that are the machine's own, whatever a ticket may say.

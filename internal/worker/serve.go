@@ -85,10 +85,34 @@ func (w *Worker) serveSocket(ctx context.Context, sock *net.UnixConn, taken *pla
 		conn.Close()
 		return
 	}
-	inProgress.Go(func() {
+	inProgress.Add(1)
+	job := func() {
+		defer inProgress.Done()
 		defer taken.leave(peer.UID)
 		w.ServeConn(ctx, conn)
-	})
+	}
+	select {
+	case idle <- job:
+	default:
+		go serveJobs(job)
+	}
+}
+
+// idle hands a call to a goroutine that has answered one before: its stack has grown to what a call needs, and growing it
+// again costs a tenth of the call.
+var idle = make(chan func())
+
+const idleTime = 10 * time.Second
+
+func serveJobs(job func()) {
+	for {
+		job()
+		select {
+		case job = <-idle:
+		case <-time.After(idleTime):
+			return
+		}
+	}
 }
 
 func transient(err error) bool {

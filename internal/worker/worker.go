@@ -7,6 +7,7 @@ package worker
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"runtime/debug"
@@ -36,7 +37,7 @@ type Accounts interface {
 // Rules is what deciding about a person needs. The zero value decides nothing: without Tickets and Accounts every call
 // about a person is answered with "cannot tell".
 type Rules struct {
-	Tickets  Tickets
+	Tickets  func() (Tickets, error) // asked for when there is a ticket to judge
 	Accounts Accounts
 	MinUID   account.UID // accounts below are not ours to open; 0 counts as 1000
 	Issuer   string      // where passwords are changed, for the sentence that says so
@@ -72,13 +73,9 @@ func (w *Worker) ServeConn(ctx context.Context, conn *pampwb.Conn) {
 	who := &person{name: call.User}
 	err = w.answer(ctx, conn, call, who)
 	verdict := judge(call.Op, err)
-	w.record(conn, call, who, verdict, err, time.Since(began))
-	if verdict.sentence != "" {
-		conn.Error(ctx, verdict.sentence)
-	}
-	if err := conn.Result(verdict.code); err != nil {
-		w.Log.Info("the host left before its answer", "op", call.Op.String(), "service", call.Service, "error", err)
-	}
+	w.tellHost(ctx, conn, call, who, verdict, err)
+	resultErr := conn.Result(verdict.code)
+	w.record(conn.Peer(), call, who, verdict, errors.Join(err, resultErr), time.Since(began)) // the person need not wait for it
 }
 
 // person is who a call turned out to be about, for the log.
@@ -112,21 +109,28 @@ func (w *Worker) answer(ctx context.Context, conn *pampwb.Conn, call *pampwb.Cal
 	}
 }
 
-// record writes one line about the decision to the worker's own log, and sends the same to the host's when it says
-// something: successes that mean nothing to an auditor (a home that was there, an account phase) stay out of it.
-func (w *Worker) record(conn *pampwb.Conn, call *pampwb.Call, who *person, v verdict, err error, took time.Duration) {
-	attrs := []any{
-		"op", call.Op.String(), "service", call.Service, "user", who.name, "subject", who.subject, "tty", call.TTY,
-		"rhost", call.RHost, "peer_uid", conn.Peer().UID, "peer_pid", conn.Peer().PID, "code", v.code.String(), "took", took,
-	}
-	if err != nil {
-		attrs = append(attrs, "reason", err.Error())
-	}
-	w.Log.Log(context.Background(), v.level, "decision", attrs...)
+// tellHost shows the person a sentence, and has the host log what is worth an auditor's look: not a home that was there, nor
+// an account phase that said yes.
+func (w *Worker) tellHost(ctx context.Context, conn *pampwb.Conn, call *pampwb.Call, who *person, v verdict, err error) {
 	switch {
 	case err != nil && v.level >= slog.LevelInfo:
 		conn.Log(v.priority(), fmt.Sprintf("%s of %q: %s: %v", call.Op, who.name, v.code, err))
 	case err == nil && call.Op == pampwb.OpAuthenticate:
 		conn.Log(v.priority(), fmt.Sprintf("%q signed in as %s", who.name, who.subject))
 	}
+	if v.sentence != "" {
+		conn.Error(ctx, v.sentence)
+	}
+}
+
+// record writes one line about the decision to the worker's own log: who, what, decision, reason; never a ticket.
+func (w *Worker) record(peer pampwb.Peer, call *pampwb.Call, who *person, v verdict, err error, took time.Duration) {
+	attrs := []any{
+		"op", call.Op.String(), "service", call.Service, "user", who.name, "subject", who.subject, "tty", call.TTY,
+		"rhost", call.RHost, "peer_uid", peer.UID, "peer_pid", peer.PID, "code", v.code.String(), "took", took,
+	}
+	if err != nil {
+		attrs = append(attrs, "reason", err.Error())
+	}
+	w.Log.Log(context.Background(), v.level, "decision", attrs...)
 }

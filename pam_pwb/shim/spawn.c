@@ -184,7 +184,7 @@ static void
 become_worker(void *arg)
 {
 	static const char *const argv[] = { "pwb", "worker", "--call", NULL };
-	static const char *const envp[] = { "PATH=/usr/sbin:/usr/bin:/sbin:/bin", "GOTRACEBACK=none", NULL };
+	static const char *const envp[] = { "GOMAXPROCS=1", "GOTRACEBACK=none", NULL };
 	const struct start *s = arg;
 	unsigned long nothing = 0;
 	int signal;
