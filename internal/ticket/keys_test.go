@@ -175,7 +175,9 @@ func TestABadAnswerChangesNothing(t *testing.T) {
 		"no object":   write(`{"keys":{"kid":"1"}}`),
 		"over a mebi": write(`{"keys":[` + strings.Repeat(" ", documentMax) + `]}`),
 		"status 500":  func(w http.ResponseWriter, _ *http.Request, _ []byte) { w.WriteHeader(500) },
-		"a redirect":  func(w http.ResponseWriter, r *http.Request, _ []byte) { http.Redirect(w, r, "/elsewhere", http.StatusFound) },
+		"a redirect": func(w http.ResponseWriter, r *http.Request, _ []byte) {
+			http.Redirect(w, r, "/elsewhere", http.StatusFound)
+		},
 		"a web page": func(w http.ResponseWriter, _ *http.Request, b []byte) {
 			w.Header().Set("Content-Type", "text/html")
 			w.Write(b)

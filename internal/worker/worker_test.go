@@ -1,0 +1,189 @@
+package worker
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"os"
+	"strings"
+	"testing"
+
+	"github.com/pwb-project/pwb/homedir"
+	"github.com/pwb-project/pwb/internal/account"
+	"github.com/pwb-project/pwb/internal/passwd"
+	"github.com/pwb-project/pwb/internal/provision"
+	"github.com/pwb-project/pwb/internal/store"
+	"github.com/pwb-project/pwb/internal/ticket"
+	pampwb "github.com/pwb-project/pwb/pam_pwb"
+)
+
+// "cannot tell" is never "wrong", and nothing but nil is success.
+func TestJudge(t *testing.T) {
+	unknown := errors.New("something that nobody thought of")
+	for _, tt := range []struct {
+		op   pampwb.Op
+		err  error
+		want pampwb.Code
+	}{
+		{pampwb.OpAuthenticate, nil, pampwb.Success},
+		{pampwb.OpAuthenticate, ticket.ErrMalformed, pampwb.AuthErr},
+		{pampwb.OpAuthenticate, ticket.ErrExpired, pampwb.AuthErr},
+		{pampwb.OpAuthenticate, ticket.ErrTruncated, pampwb.AuthErr},
+		{pampwb.OpAuthenticate, ticket.ErrSignature, pampwb.AuthErr},
+		{pampwb.OpAuthenticate, ticket.ErrUnreachable, pampwb.AuthinfoUnavail},
+		{pampwb.OpAuthenticate, store.ErrUnavailable, pampwb.AuthinfoUnavail},
+		{pampwb.OpAuthenticate, store.ErrSpent, pampwb.AuthErr},
+		{pampwb.OpAuthenticate, store.ErrBound, pampwb.AuthErr},
+		{pampwb.OpAuthenticate, store.ErrInactive, pampwb.AuthErr},
+		{pampwb.OpAuthenticate, provision.ErrWrongUser, pampwb.AuthErr},
+		{pampwb.OpAuthenticate, provision.ErrNoAccount, pampwb.AuthErr},
+		{pampwb.OpAuthenticate, provision.ErrSystemAccount, pampwb.UserUnknown},
+		{pampwb.OpAuthenticate, account.ErrName, pampwb.AuthErr},
+		{pampwb.OpAuthenticate, errNoRules, pampwb.AuthinfoUnavail},
+		{pampwb.OpAuthenticate, errNotAllowed, pampwb.PermDenied},
+		{pampwb.OpAuthenticate, errPanic, pampwb.AuthinfoUnavail},
+		{pampwb.OpAuthenticate, context.DeadlineExceeded, pampwb.AuthinfoUnavail},
+		{pampwb.OpAuthenticate, pampwb.HostError{Code: pampwb.ConvErr}, pampwb.ConvErr},
+		{pampwb.OpAuthenticate, pampwb.HostError{Code: pampwb.BufErr}, pampwb.AuthErr},
+		{pampwb.OpAuthenticate, pampwb.HostError{Code: pampwb.Success}, pampwb.AuthErr},
+		{pampwb.OpAuthenticate, pampwb.HostError{Code: pampwb.Ignore}, pampwb.AuthErr},
+		{pampwb.OpAuthenticate, unknown, pampwb.AuthErr},
+		{pampwb.OpAcctMgmt, nil, pampwb.Success},
+		{pampwb.OpAcctMgmt, store.ErrNotFound, pampwb.UserUnknown},
+		{pampwb.OpAcctMgmt, passwd.ErrNotFound, pampwb.UserUnknown},
+		{pampwb.OpAcctMgmt, store.ErrInactive, pampwb.AcctExpired},
+		{pampwb.OpAcctMgmt, errNotInGroup, pampwb.PermDenied},
+		{pampwb.OpAcctMgmt, store.ErrUnavailable, pampwb.AuthinfoUnavail},
+		{pampwb.OpAcctMgmt, unknown, pampwb.AuthinfoUnavail},
+		{pampwb.OpOpenSession, passwd.ErrNotFound, pampwb.UserUnknown},
+		{pampwb.OpOpenSession, homedir.ErrBusy, pampwb.SessionErr},
+		{pampwb.OpOpenSession, errNotAllowed, pampwb.PermDenied},
+		{pampwb.OpOpenSession, unknown, pampwb.SessionErr},
+		{pampwb.OpChauthtok, errNotForUs, pampwb.Ignore},
+		{pampwb.OpChauthtok, unknown, pampwb.AuthtokErr},
+		{pampwb.Op(99), unknown, pampwb.AuthinfoUnavail},
+	} {
+		err := tt.err
+		if err != nil {
+			err = fmt.Errorf("doing something: %w", err)
+		}
+		if got := judge(tt.op, err); got.code != tt.want {
+			t.Errorf("judge(%v, %v) = %v, want %v", tt.op, tt.err, got.code, tt.want)
+		}
+	}
+}
+
+// Until somebody is authenticated, a wrong ticket, nobody's account and somebody else's sound the same.
+func TestAStrangerLearnsNothing(t *testing.T) {
+	want := judge(pampwb.OpAuthenticate, ticket.ErrSignature)
+	for _, err := range []error{ticket.ErrMalformed, ticket.ErrAudience, store.ErrBound, store.ErrInactive, store.ErrSpent, provision.ErrWrongUser, provision.ErrNoAccount} {
+		if got := judge(pampwb.OpAuthenticate, err); got.code != want.code || got.sentence != want.sentence {
+			t.Errorf("%v is told as %q, a bad signature as %q", err, got.sentence, want.sentence)
+		}
+	}
+}
+
+func TestPeers(t *testing.T) {
+	nobody, err := passwd.ByName("daemon")
+	if err != nil {
+		t.Fatal(err)
+	}
+	uid := uint32(nobody.UID)
+	for _, tt := range []struct {
+		name string
+		uid  uint32
+		call pampwb.Call
+		ok   bool
+	}{
+		{"root about anybody", 0, pampwb.Call{Op: pampwb.OpOpenSession, User: "daemon", UserSet: true}, true},
+		{"oneself", uid, pampwb.Call{Op: pampwb.OpAuthenticate, User: "daemon", UserSet: true}, true},
+		{"one's own account", uid, pampwb.Call{Op: pampwb.OpAcctMgmt, User: "daemon", UserSet: true}, true},
+		{"one's own home", uid, pampwb.Call{Op: pampwb.OpOpenSession, User: "daemon", UserSet: true}, false},
+		{"one's own password", uid, pampwb.Call{Op: pampwb.OpChauthtok, User: "daemon", UserSet: true}, false},
+		{"somebody else", uid, pampwb.Call{Op: pampwb.OpAuthenticate, User: "bin", UserSet: true}, false},
+		{"root", uid, pampwb.Call{Op: pampwb.OpAuthenticate, User: "root", UserSet: true}, false},
+		{"nobody named", uid, pampwb.Call{Op: pampwb.OpAuthenticate}, false},
+		{"nobody's account", uid, pampwb.Call{Op: pampwb.OpAuthenticate, User: "no-such-user", UserSet: true}, false},
+		{"the overflow uid", overflowUID, pampwb.Call{Op: pampwb.OpAuthenticate, User: "nobody", UserSet: true}, false},
+	} {
+		err := mayAsk(pampwb.Peer{UID: tt.uid}, &tt.call)
+		if (err == nil) != tt.ok || err != nil && !errors.Is(err, errNotAllowed) {
+			t.Errorf("%s: %v", tt.name, err)
+		}
+	}
+}
+
+func TestArguments(t *testing.T) {
+	a, complaints := parseArguments([]string{"skel=/etc/skel/", "umask=077", "silent", "debug", "use_first_pass", "try_first_pass"})
+	if a.skel != "/etc/skel/" || a.umask != 0o077 || !a.masked || !a.silent || !a.debug || a.bad != nil || len(complaints) != 0 {
+		t.Errorf("parseArguments = %+v, %q", a, complaints)
+	}
+	for _, arg := range []string{"nullok", "skel=relative", "umaks=0", "SILENT", "silent=1", ""} {
+		if a, complaints := parseArguments([]string{arg}); a != (arguments{}) || len(complaints) != 1 || !strings.Contains(complaints[0], "changes nothing") {
+			t.Errorf("%q: %+v, %q", arg, a, complaints)
+		}
+	}
+	for _, arg := range []string{"umask=", "umask=0x3f", "umask=-1", "umask=01777", "umask=89"} {
+		if a, _ := parseArguments([]string{arg}); !errors.Is(a.bad, homedir.ErrUmask) {
+			t.Errorf("%q: %+v", arg, a)
+		}
+	}
+}
+
+func TestPlaces(t *testing.T) {
+	p := &places{byUID: map[uint32]int{}}
+	for n := range maxUIDCalls {
+		if !p.take(1000) {
+			t.Fatalf("call %d of one person was refused", n+1)
+		}
+	}
+	if p.take(1000) {
+		t.Errorf("call %d of one person was taken", maxUIDCalls+1)
+	}
+	if !p.take(1001) {
+		t.Error("another person was refused")
+	}
+	for p.take(0) {
+	}
+	if p.all != maxCalls {
+		t.Errorf("%d calls at once, want %d", p.all, maxCalls)
+	}
+	p.leave(1000)
+	if !p.take(1000) {
+		t.Error("a place that was left was not given again")
+	}
+}
+
+// panicking is an account store with a bug.
+type panicking struct{}
+
+func (panicking) Login(context.Context, provision.Evidence, account.Name) (account.Name, error) {
+	panic("bug")
+}
+func (panicking) Find(context.Context, account.Name) error { panic("bug") }
+
+func TestAPanicRefusesOneCall(t *testing.T) {
+	me, err := passwd.ByUID(account.UID(os.Getuid()))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if me.UID == 0 {
+		if me, err = passwd.ByName("daemon"); err != nil {
+			t.Fatal(err)
+		}
+	}
+	var log strings.Builder
+	w := &Worker{
+		Rules: func(context.Context) (*Rules, error) { return &Rules{Accounts: panicking{}, MinUID: 1}, nil },
+		Log:   slog.New(slog.NewTextHandler(&log, nil)),
+	}
+	code := callWorker(t, w, pampwb.OpAcctMgmt, me.Name)
+	if code != pampwb.AuthinfoUnavail || !strings.Contains(log.String(), "panic=bug") {
+		t.Errorf("code %v; log %s", code, log.String())
+	}
+	w.Rules = func(context.Context) (*Rules, error) { return nil, errors.New("no configuration") }
+	if code := callWorker(t, w, pampwb.OpAcctMgmt, me.Name); code != pampwb.AuthinfoUnavail {
+		t.Errorf("without rules: %v", code)
+	}
+}
