@@ -38,6 +38,7 @@ void
 default_signals(void)
 {
 	signal(SIGQUIT, SIG_DFL);
+	signal(SIGALRM, SIG_DFL); /* Go ignores it; --timeout means it */
 }
 
 void
