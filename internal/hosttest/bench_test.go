@@ -97,8 +97,10 @@ func TestAHostIsLeftAsItWas(t *testing.T) {
 	if grown := pwb.kib - permit.kib; grown > 300 || pwb.threads != 0 || pwb.descriptors != permit.descriptors {
 		t.Errorf("the host grew %d KiB beyond pam_permit's, %d threads, %d descriptors", grown, pwb.threads, pwb.descriptors)
 	}
-	if many := m.transaction(t, "bench-pwb", ticket, 1000); many.threads != 0 || many.descriptors != permit.descriptors || many.drift > 64 {
-		t.Errorf("after 1,000 cycles: %+v", many)
+	// The allocator takes its time to settle; what leaks goes on growing.
+	few, many := m.transaction(t, "bench-pwb", ticket, 500), m.transaction(t, "bench-pwb", ticket, 1500)
+	if many.threads != 0 || many.descriptors != permit.descriptors || many.drift > few.drift+48 {
+		t.Errorf("after 1,500 cycles: %+v, after 500: %+v", many, few)
 	}
 	if st, err := os.Stat(pamFolder() + "/pam_pwb.so"); err != nil || st.Size() > 64<<10 {
 		t.Errorf("pam_pwb.so has %d bytes, %v", st.Size(), err)
