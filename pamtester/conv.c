@@ -8,6 +8,7 @@
 #include "conv.h"
 
 #include <errno.h>
+#include <poll.h>
 #include <pthread.h>
 #include <signal.h>
 #include <stdio.h>
@@ -105,8 +106,10 @@ static ssize_t
 ask_hidden(const char *prompt, char *line, int *ret_newline)
 {
 	struct sigaction catch = { .sa_handler = on_signal, .sa_flags = SA_ONSTACK }, before[ENDINGS], stop = { .sa_handler = SIG_IGN }, stopped;
+	struct pollfd input = { .fd = STDIN_FILENO, .events = POLLIN };
 	struct termios was, silent;
-	ssize_t n;
+	sigset_t mask, unmasked;
+	ssize_t n = -1;
 	size_t i;
 	int error;
 
@@ -116,21 +119,31 @@ ask_hidden(const char *prompt, char *line, int *ret_newline)
 	silent.c_lflag &= (tcflag_t)~ECHO;
 	caught = 0;
 	reader = pthread_self();
+	/* Signals come in while ppoll waits, and at no other time: one between the prompt and the read is not missed. */
+	sigemptyset(&mask);
+	for (i = 0; i < ENDINGS; i++)
+		sigaddset(&mask, ending[i]);
+	pthread_sigmask(SIG_BLOCK, &mask, &unmasked);
 	sigemptyset(&catch.sa_mask);
 	for (i = 0; i < ENDINGS; i++)
 		sigaction(ending[i], &catch, &before[i]);
 	sigaction(SIGTSTP, &stop, &stopped); /* a stopped program would leave the terminal silent */
 	tcsetattr(STDIN_FILENO, TCSAFLUSH, &silent);
 	say(STDERR_FILENO, prompt);
-	do
+	while (caught == 0) {
+		if (ppoll(&input, 1, NULL, &unmasked) < 0 && errno == EINTR)
+			continue;
 		n = read_line(line, 1, ret_newline);
-	while (n < 0 && errno == EINTR && caught == 0);
+		if (n >= 0 || errno != EINTR)
+			break;
+	}
 	error = errno;
 	tcsetattr(STDIN_FILENO, TCSAFLUSH, &was);
 	say(STDERR_FILENO, "\n");
 	sigaction(SIGTSTP, &stopped, NULL);
 	for (i = 0; i < ENDINGS; i++)
 		sigaction(ending[i], &before[i], NULL);
+	pthread_sigmask(SIG_SETMASK, &unmasked, NULL);
 	if (caught != 0) {
 		explicit_bzero(line, ANSWER_MAX);
 		signal(caught, SIG_DFL);

@@ -140,6 +140,7 @@ func TestPwbSession(t *testing.T) {
 		session(m.ticket(), 0, "77 99", "sh", "-c", "echo $(ulimit -Sn) $(ulimit -Hn)")
 		session(m.ticket(), 0, "rest of the input", "cat")
 		session(m.ticket(), 0, "FROM_STACK=yes\nHOME=/home/alice\nLOGNAME=alice\nPATH=/usr/local/bin:/usr/bin:/bin\n", "sh", "-c", "env | grep -v '^_\\|^PWD\\|^OLDPWD\\|^SHLVL' | sort")
+		m.expect(m.ticket()+"\n", 0, "0\n1\n2\n3\n", "sh", "-c", "exec 9</dev/null; exec /usr/bin/pwb session alice -- ls -1 /proc/self/fd") // 3 is ls's own
 		session(m.ticket(), 42, "", "sh", "-c", "exit 42")
 		session(m.ticket(), 128+9, "", "sh", "-c", "kill -9 $$")
 		session(m.ticket(), 127, "no such file", "no-such-command")

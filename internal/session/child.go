@@ -6,11 +6,13 @@ import (
 	"fmt"
 	"io"
 	"maps"
+	"math"
 	"os"
 	"os/exec"
 	"os/signal"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 	"syscall"
 
@@ -106,6 +108,7 @@ func (c *child) run(ctx context.Context) (int, error) {
 	if err := context.Cause(ctx); err != nil {
 		return 0, err
 	}
+	keepDescriptors()
 	if isTerminal(c.plan.Stdin) && isTerminal(c.plan.Stdout) {
 		return c.runOnTerminal(signals)
 	}
@@ -114,6 +117,19 @@ func (c *child) run(ctx context.Context) (int, error) {
 		return status, nil
 	}
 	return wait(cmd, signals, nil)
+}
+
+// keepDescriptors keeps whatever else this process was given from the command, which is somebody else's: only 0 to 2 are its.
+func keepDescriptors() {
+	if unix.CloseRange(3, math.MaxUint32, unix.CLOSE_RANGE_CLOEXEC) == nil {
+		return
+	}
+	names, _ := os.ReadDir("/proc/self/fd") // Linux before 5.11
+	for _, name := range names {
+		if fd, err := strconv.Atoi(name.Name()); err == nil && fd > 2 {
+			unix.CloseOnExec(fd)
+		}
+	}
 }
 
 // start starts the command in the account's home, or in / when it cannot be entered, as login(1) does.

@@ -72,8 +72,8 @@ func openTerminal(owner account.UID, like *os.File) (master, slave *os.File, err
 		return nil, nil, fmt.Errorf("unlock the new terminal: %w", err)
 	}
 	// By the descriptor, not by name: another mount may stand on /dev/pts.
-	fd, err := unix.IoctlRetInt(int(master.Fd()), unix.TIOCGPTPEER)
-	if err != nil {
+	fd, _, errno := unix.Syscall(unix.SYS_IOCTL, master.Fd(), unix.TIOCGPTPEER, unix.O_RDWR|unix.O_NOCTTY|unix.O_CLOEXEC)
+	if errno != 0 {
 		n, numErr := unix.IoctlGetInt(int(master.Fd()), unix.TIOCGPTN)
 		if numErr != nil {
 			return nil, nil, fmt.Errorf("number the new terminal: %w", numErr)
@@ -83,7 +83,7 @@ func openTerminal(owner account.UID, like *os.File) (master, slave *os.File, err
 			return nil, nil, fmt.Errorf("open the new terminal: %w", err)
 		}
 	} else {
-		slave = os.NewFile(uintptr(fd), "terminal")
+		slave = os.NewFile(fd, "terminal")
 	}
 	copySize(slave, like)
 	if err := slave.Chown(int(owner), -1); err != nil {
