@@ -53,6 +53,8 @@ type Worker struct {
 	Homes Homes
 	Log   *slog.Logger
 	Build string // told to modules
+
+	HostLogs bool // the host's log is the only one that anybody reads: successes go there too
 }
 
 // callLimit bounds what a call may take, the conversation with the person included. Hosts have limits of their own
@@ -109,13 +111,13 @@ func (w *Worker) answer(ctx context.Context, conn *pampwb.Conn, call *pampwb.Cal
 	}
 }
 
-// tellHost shows the person a sentence, and has the host log what is worth an auditor's look: not a home that was there, nor
-// an account phase that said yes.
+// tellHost shows the person a sentence, and has the host log what is worth an auditor's look: refusals, and successes where the
+// worker has no log of its own.
 func (w *Worker) tellHost(ctx context.Context, conn *pampwb.Conn, call *pampwb.Call, who *person, v verdict, err error) {
 	switch {
 	case err != nil && v.level >= slog.LevelInfo:
 		conn.Log(v.priority(), fmt.Sprintf("%s of %q: %s: %v", call.Op, who.name, v.code, err))
-	case err == nil && call.Op == pampwb.OpAuthenticate:
+	case err == nil && call.Op == pampwb.OpAuthenticate && w.HostLogs:
 		conn.Log(v.priority(), fmt.Sprintf("%q signed in as %s", who.name, who.subject))
 	}
 	if v.sentence != "" {
