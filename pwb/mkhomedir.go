@@ -109,7 +109,7 @@ func (h *homeMaker) make(ctx context.Context) (homedir.Result, error) {
 
 func (h *homeMaker) options() (homedir.Options, error) {
 	warn := func(text string) { fmt.Fprintf(os.Stderr, "pwb: %s\n", text) }
-	opts := homedir.Options{Skel: h.skel, DryRun: h.dryRun, NoSync: h.noSync, Warn: warn}
+	opts := homedir.Options{Skel: h.skel, DryRun: h.dryRun, NoSync: h.noSync, Warn: warn, LockDir: h.root.Join(homedir.DefaultLockDir)}
 	if h.skel == "" && h.root != "" {
 		opts.Skel = h.root.Join(homedir.DefaultSkel)
 	}
