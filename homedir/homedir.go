@@ -17,6 +17,7 @@ import (
 	"os"
 	"path"
 	"runtime"
+	"runtime/debug"
 	"slices"
 	"strings"
 
@@ -115,13 +116,23 @@ func Make(ctx context.Context, home string, owner Owner, opts Options) (Result, 
 	done := make(chan error, 1)
 	go func() {
 		runtime.LockOSThread()
-		done <- j.run()
+		done <- guarded(j.run)
 	}()
 	err = <-done
 	if err != nil {
 		err = fmt.Errorf("make home directory %s: %w", clean, err)
 	}
 	return j.result, err
+}
+
+// guarded turns a panic into an error: a resident caller has other calls to finish.
+func guarded(do func() error) (err error) {
+	defer func() {
+		if p := recover(); p != nil {
+			err = fmt.Errorf("bug: %v\n%s", p, debug.Stack())
+		}
+	}()
+	return do()
 }
 
 // cleanPath takes an absolute path without tricks. It may come from a directory or a token: it is data.
@@ -302,8 +313,9 @@ func (j *job) build(skel, parent int) (err error) {
 		return err
 	}
 	defer unix.Close(top)
+	placed := false
 	defer func() {
-		if err != nil {
+		if err != nil && !placed { // afterwards the tree is its owner's, and not ours to remove
 			err = errors.Join(err, removeTree(parent, name, top))
 		}
 	}()
@@ -335,6 +347,7 @@ func (j *job) build(skel, parent int) (err error) {
 	if err != nil {
 		return fmt.Errorf("move it into place: %w", err)
 	}
+	placed = true
 	if there { // somebody who does not know our lock was faster
 		return removeTree(parent, name, top)
 	}

@@ -421,6 +421,35 @@ func TestWithoutRenameNoReplace(t *testing.T) {
 	}
 }
 
+// What is in place is its owner's: a failure after that removes nothing.
+func TestAFailureAfterTheRenameRemovesNothing(t *testing.T) {
+	was := testRename
+	defer func() { testRename = was }()
+	p := newPlace(t)
+	p.skel("file", "x", 0o644)
+	testRename = func(parent int, from, to string) error {
+		return errors.Join(was(parent, from, to), os.Rename(p.home(), p.dir+"/moved"))
+	}
+	if _, err := Make(ctx, p.home(), owner, p.opts); !errors.Is(err, ErrReplaced) {
+		t.Errorf("moved away at once: %v", err)
+	}
+	if _, err := os.Stat(p.dir + "/moved/file"); err != nil {
+		t.Errorf("what the owner has moved: %v", err)
+	}
+}
+
+func TestAPanicIsAnError(t *testing.T) {
+	was := testRename
+	defer func() { testRename = was }()
+	testRename = func(int, string, string) error { panic("bug") }
+	p := newPlace(t)
+	if _, err := Make(ctx, p.home(), owner, p.opts); err == nil || !strings.Contains(err.Error(), "bug: bug") {
+		t.Errorf("a panic: %v", err)
+	}
+	testRename = was
+	p.make()
+}
+
 func TestKilledInTheMiddle(t *testing.T) {
 	p := newPlace(t)
 	for n := range 400 {

@@ -130,7 +130,7 @@ func (w *walk) run(h *hand) error {
 
 func (w *walk) work(h *hand) {
 	for f := w.next(); f != nil; f = w.next() {
-		w.done(w.visit(h, f))
+		w.done(guarded(func() error { return w.visit(h, f) }))
 	}
 }
 

@@ -42,6 +42,7 @@ type Conn struct {
 	seq    uint32
 	answer chan received
 	closed chan struct{}
+	once   sync.Once // of closing
 }
 
 type received struct {
@@ -94,14 +95,12 @@ func peerOf(sock *net.UnixConn) (Peer, error) {
 func (c *Conn) Peer() Peer { return c.peer }
 
 // Close ends the call; without a Result the host hears "cannot tell".
-func (c *Conn) Close() error {
-	select {
-	case <-c.closed:
-		return nil
-	default:
-	}
-	close(c.closed)
-	return c.sock.Close()
+func (c *Conn) Close() (err error) {
+	c.once.Do(func() {
+		close(c.closed)
+		err = c.sock.Close()
+	})
+	return err
 }
 
 // Accept receives the call and greets the module. A peer gets as long for its first frame as the module gives the worker.

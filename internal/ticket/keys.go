@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"math"
 	"math/rand/v2"
 	"mime"
 	"net/http"
@@ -58,6 +59,14 @@ type state struct {
 	why    error // the last fetch failed, if this process made it
 }
 
+// age is how long ago the keys were fetched. A clock that was set back makes them old: their time is not known any more.
+func (s state) age(at time.Time) time.Duration {
+	if age := at.Sub(s.Fetched); age >= -leeway {
+		return age
+	}
+	return math.MaxInt64
+}
+
 func openKeySet(cfg Config, issuer *url.URL, tenant string) *keySet {
 	k := &keySet{cfg: cfg, issuer: issuer, tenant: tenant, client: newClient(cfg.Client)}
 	k.now.Issuer = cfg.Issuer
@@ -107,14 +116,14 @@ func (k *keySet) verify(ctx context.Context, jwt string, h header) ([]byte, erro
 func (k *keySet) find(ctx context.Context, h header) ([]jose.JSONWebKey, error) {
 	at := k.cfg.Now()
 	s := k.current()
-	if at.Sub(s.Fetched) > k.cfg.KeysMaxStale {
-		if k.reload(); at.Sub(k.current().Fetched) > k.cfg.KeysMaxStale {
+	if s.age(at) > k.cfg.KeysMaxStale {
+		if k.reload(); k.current().age(at) > k.cfg.KeysMaxStale {
 			if err := k.refreshUnlessJustFailed(ctx, at, askAgain); err != nil {
 				return nil, fmt.Errorf("%w: %w", ErrUnreachable, err)
 			}
 		}
 		s = k.current()
-	} else if at.Sub(s.Fetched) > refreshAfter {
+	} else if s.age(at) > refreshAfter {
 		k.renew(ctx, at)
 		s = k.current()
 	}
@@ -163,7 +172,7 @@ func (k *keySet) takeUnknown(at time.Time) bool {
 
 // renew fetches keys that are old but still serve. Nobody waits long for it: the provider may be down.
 func (k *keySet) renew(ctx context.Context, at time.Time) {
-	if k.reload(); at.Sub(k.current().Fetched) <= refreshAfter {
+	if k.reload(); k.current().age(at) <= refreshAfter {
 		return
 	}
 	short, cancel := context.WithTimeout(ctx, time.Second)
@@ -189,7 +198,7 @@ func (k *keySet) refreshUnlessJustFailed(ctx context.Context, at time.Time, paus
 func (v *Verifier) Maintain(ctx context.Context) {
 	for {
 		at := v.cfg.Now()
-		wait := refreshAfter - at.Sub(v.keys.current().Fetched)
+		wait := refreshAfter - v.keys.current().age(at)
 		if wait <= 0 {
 			if err := v.keys.refresh(ctx, at); err != nil && ctx.Err() == nil {
 				v.cfg.Report(fmt.Errorf("fetch keys: %w", err))
@@ -208,7 +217,12 @@ func (v *Verifier) Maintain(ctx context.Context) {
 
 // refresh fetches the key set now. Callers that come while a fetch is under way share it; each leaves when its own context ends.
 func (k *keySet) refresh(ctx context.Context, at time.Time) error {
-	done := k.flight.DoChan("", func() (any, error) {
+	done := k.flight.DoChan("", func() (_ any, err error) {
+		defer func() { // singleflight would end the process, and all calls with it
+			if p := recover(); p != nil {
+				err = fmt.Errorf("bug: %v", p)
+			}
+		}()
 		fetch, cancel := context.WithTimeout(context.WithoutCancel(ctx), 2*fetchLimit)
 		defer cancel()
 		return nil, k.fetch(fetch, at)

@@ -280,3 +280,17 @@ func TestAHerdIsOneQuestion(t *testing.T) {
 		t.Errorf("%d fetches for 50 logins at once", n)
 	}
 }
+
+func TestAClockThatIsSetBackMakesKeysOld(t *testing.T) {
+	i := oidctest.New(t, "")
+	c := &clock{at: time.Now().Add(20 * time.Minute)}
+	v := open(t, i, func(cfg *Config) { cfg.Now = c.now })
+	if _, err := verify(v, i.Mint("alice", c.claims())); err != nil {
+		t.Fatal(err)
+	}
+	c.add(-20 * time.Minute)
+	before := i.Fetches()
+	if _, err := verify(v, i.Mint("alice")); err != nil || i.Fetches() == before {
+		t.Errorf("keys of the future served: %v, %d fetches", err, i.Fetches()-before)
+	}
+}
