@@ -27,6 +27,8 @@ func both(t *testing.T, test func(t *testing.T, m *machine)) {
 func TestATicketOpensASession(t *testing.T) {
 	both(t, func(t *testing.T, m *machine) {
 		m.expect(m.ticket()+"\n", 0, "session has successfully been closed.", pamtester(user, whole...)...)
+		// A host that has named nobody is told whose ticket it was.
+		m.expect(m.ticket()+"\n", 0, "user=alice\n", pamtester("", "authenticate", "getitem(user)")...)
 		st, err := os.Stat("/home/" + user)
 		if err != nil || st.Mode().Perm() != 0o700 || st.Sys().(*syscall.Stat_t).Uid != 54321 {
 			t.Errorf("home: %v, %v", st, err)
@@ -91,6 +93,27 @@ func TestRequiredGroups(t *testing.T) {
 	m.expect("", 0, "", "gpasswd", "-a", user, "analysts")
 	m.expect(m.ticket()+"\n", 0, "", pamtester(user, "authenticate", "acct_mgmt")...)
 	m.expect("", 0, "", "gpasswd", "-d", user, "analysts")
+}
+
+// use_first_pass and try_first_pass as in pam_unix(8): the first never asks.
+func TestTicketsOfAnEarlierModule(t *testing.T) {
+	both(t, func(t *testing.T, m *machine) {
+		m.write("/etc/pam.d/rstudio", "auth required pam_pwb.so use_first_pass\n", 0o644)
+		out, status := m.run(m.ticket()+"\n", pamtester(user, "authenticate")...)
+		if status == 0 || strings.Contains(out, "Ticket:") {
+			t.Errorf("with nothing to use it asked: %d %q", status, out)
+		}
+		for _, how := range []string{"use_first_pass", "try_first_pass", ""} {
+			m.write("/etc/pam.d/rstudio", "auth optional pam_unix.so nodelay\nauth required pam_pwb.so "+how+"\n", 0o644)
+			out, status := m.run(m.ticket()+"\n", pamtester(user, "authenticate")...)
+			if status != 0 || !strings.Contains(out, "Password: ") || strings.Contains(out, "Ticket: ") {
+				t.Errorf("%q behind a module that has asked: %d %q", how, status, out)
+			}
+		}
+		m.write("/etc/pam.d/rstudio", "auth required pam_pwb.so nullok\n", 0o644)
+		m.expect("\n", 1, "Authentication failure", pamtester(user, "authenticate")...)
+		m.expect("\n", 1, "Authentication failure", pamtester(user, "authenticate(PAM_DISALLOW_NULL_AUTHTOK)")...)
+	})
 }
 
 // A worker that is stopped still takes connections; one that dies in the middle of a call says nothing more.

@@ -3,8 +3,11 @@ package worker
 import (
 	"context"
 	"encoding/binary"
+	"errors"
+	"log/slog"
 	"net"
 	"os"
+	"sync"
 	"testing"
 	"time"
 
@@ -35,6 +38,58 @@ func pair(t *testing.T) (host *net.UnixConn, worker *pampwb.Conn) {
 	return c.(*net.UnixConn), worker
 }
 
+// TestServe has many hosts ask at once, some that say nothing and some that leave, and stops in the middle.
+func TestServe(t *testing.T) {
+	l, err := net.ListenUnix("unixpacket", &net.UnixAddr{Name: t.TempDir() + "/socket", Net: "unixpacket"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	w := &Worker{
+		Rules: func(context.Context) (*Rules, error) { return nil, errors.New("no configuration") },
+		Log:   slog.New(slog.DiscardHandler),
+	}
+	ctx, stop := context.WithCancel(context.Background())
+	served := make(chan error, 1)
+	go func() { served <- w.Serve(ctx, l, 5*time.Second) }()
+	dial := func() *net.UnixConn {
+		c, err := net.DialUnix("unixpacket", nil, l.Addr().(*net.UnixAddr))
+		if err != nil {
+			t.Error(err)
+			return nil
+		}
+		return c
+	}
+	mute := dial()
+	defer mute.Close()
+	var wg sync.WaitGroup
+	for n := range maxUIDCalls - 2 {
+		wg.Go(func() {
+			for range 20 {
+				if n%3 == 0 {
+					if c := dial(); c != nil {
+						c.Write(frametest.Hello(1, 0, "test", "daemon"))
+						c.Close()
+					}
+					continue
+				}
+				if c := dial(); c != nil {
+					if code := converse(t, c, pampwb.OpAcctMgmt, "daemon"); code == pampwb.Success {
+						t.Error("a worker without rules said yes")
+					}
+				}
+			}
+		})
+	}
+	wg.Wait()
+	stop()
+	if err := <-served; err != nil {
+		t.Errorf("Serve = %v", err)
+	}
+	if _, err := net.DialUnix("unixpacket", nil, l.Addr().(*net.UnixAddr)); err == nil {
+		t.Error("it still takes calls")
+	}
+}
+
 // callWorker makes one call as the module does, answers every question with nothing, and returns the result.
 func callWorker(t *testing.T, w *Worker, op pampwb.Op, user string) pampwb.Code {
 	t.Helper()
@@ -44,15 +99,25 @@ func callWorker(t *testing.T, w *Worker, op pampwb.Op, user string) pampwb.Code 
 		w.ServeConn(context.Background(), conn)
 		close(done)
 	}()
+	code := converse(t, host, op, user)
+	<-done
+	return code
+}
+
+// converse plays the module's part of a call.
+func converse(t *testing.T, host *net.UnixConn, op pampwb.Op, user string) pampwb.Code {
+	defer host.Close()
 	if _, err := host.Write(frametest.Hello(uint8(op), 0, "test", user)); err != nil {
-		t.Fatal(err)
+		t.Error(err)
+		return -1
 	}
 	code := pampwb.Code(-1)
 	host.SetDeadline(time.Now().Add(10 * time.Second))
 	for buf := make([]byte, 65536); code < 0; {
 		n, err := host.Read(buf)
 		if err != nil || n < 12 {
-			t.Fatalf("the worker left without a result: %v", err)
+			t.Errorf("the worker left without a result: %v", err)
+			return -1
 		}
 		switch kind, seq := buf[3], buf[4:8]; kind {
 		case 16, 17: // GET_AUTHTOK, PROMPT
@@ -62,6 +127,5 @@ func callWorker(t *testing.T, w *Worker, op pampwb.Op, user string) pampwb.Code 
 			code = pampwb.Code(binary.BigEndian.Uint32(buf[12:]))
 		}
 	}
-	<-done
 	return code
 }
