@@ -126,8 +126,10 @@ greet(struct call *c)
 	error = send_hello(c);
 	if (error == 0)
 		error = receive_ack(c);
-	if (error < 0)
+	if (error < 0) {
+		error = worker_reason(&c->worker, error);
 		worker_leave(&c->worker);
+	}
 	return error;
 }
 

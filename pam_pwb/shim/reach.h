@@ -16,6 +16,7 @@ struct worker {
 	pid_t nanny;      /* who waits for a started worker; 0 for a resident one */
 	void *stacks;     /* of nanny and worker, until the nanny is gone */
 	int *alive;       /* not 0 while the nanny lives: the kernel clears it and wakes who waits on it */
+	int *failed;      /* why the program could not be run, once that is known; NULL for a resident worker */
 };
 
 /* worker_now is the clock of deadlines. */
@@ -37,6 +38,9 @@ int worker_spawn(struct worker *w, const char *path);
 /* worker_send sends the finished frame; worker_recv receives one: its kind and sequence, or an error. EOF is -ECONNRESET. */
 int worker_send(const struct worker *w, const struct frame *f);
 int worker_recv(const struct worker *w, struct frame *f, unsigned *ret_kind, uint32_t *ret_seq);
+
+/* worker_reason returns why a started worker never ran, where that is what error, met on its socket, came from; else error. */
+int worker_reason(const struct worker *w, int error);
 
 /* worker_leave ends the connection, and with it a started worker: no process, descriptor or mapping stays behind. */
 void worker_leave(struct worker *w);

@@ -40,6 +40,7 @@ struct start {
 	int socket;   /* the worker's end */
 	int program;  /* O_PATH descriptor of what was checked */
 	int alive;
+	int failed;   /* negative errno of the execve, if it came back */
 	void *stack;  /* the worker's, its upper end */
 };
 
@@ -185,8 +186,9 @@ become_worker(void *arg)
 {
 	static const char *const argv[] = { "pwb", "worker", "--call", NULL };
 	static const char *const envp[] = { "GOMAXPROCS=1", "GOTRACEBACK=none", NULL };
-	const struct start *s = arg;
+	struct start *s = arg;
 	unsigned long nothing = 0;
+	long error;
 	int signal;
 
 	for (signal = 1; signal <= 64; signal++)
@@ -202,8 +204,10 @@ become_worker(void *arg)
 	/* Tied to the nanny, not to a thread of the host; and before the mask, which a signal of the host's may wait behind. */
 	raw(SYS_prctl, PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0);
 	raw(SYS_rt_sigprocmask, SIG_SETMASK, (long)&nothing, 0, sizeof(nothing), 0);
-	if (raw(SYS_execveat, EXEC_FD, (long)"", (long)argv, (long)envp, AT_EMPTY_PATH) == -ENOSYS)
-		raw(SYS_execve, (long)"/proc/self/fd/4", (long)argv, (long)envp, 0, 0);
+	error = raw(SYS_execveat, EXEC_FD, (long)"", (long)argv, (long)envp, AT_EMPTY_PATH);
+	if (error == -ENOSYS)
+		error = raw(SYS_execve, (long)"/proc/self/fd/4", (long)argv, (long)envp, 0, 0);
+	s->failed = (int)error; /* our memory is the host's until an execve that works */
 out:
 	raw(SYS_exit_group, 127, 0, 0, 0, 0);
 }
@@ -273,6 +277,7 @@ start_nanny(struct worker *w, int socket, int program)
 	w->nanny = (pid_t)pid;
 	w->stacks = map;
 	w->alive = &s->alive;
+	w->failed = &s->failed;
 	return 0;
 }
 
@@ -326,6 +331,17 @@ see_off_nanny(const struct worker *w)
 	while (waitpid(w->nanny, NULL, (int)__WCLONE) < 0 && errno == EINTR)
 		;
 	munmap(w->stacks, STACKS);
+}
+
+int
+worker_reason(const struct worker *w, int error)
+{
+	int failed;
+
+	if (w->failed == NULL || (error != -EPIPE && error != -ECONNRESET))
+		return error;
+	failed = __atomic_load_n(w->failed, __ATOMIC_ACQUIRE);
+	return failed < 0 ? failed : error;
 }
 
 void
