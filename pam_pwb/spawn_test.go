@@ -207,7 +207,7 @@ func TestAWorkerThatOthersCouldHaveChangedIsNotRun(t *testing.T) {
 		{"a link", func() error { return moveAndLink(testWorker) }, "Too many levels of symbolic links"},
 		{"a folder", func() error { os.Remove(testWorker); return os.Mkdir(testWorker, 0o755) }, "Operation not permitted"},
 		{"a FIFO", func() error { os.Remove(testWorker); return syscall.Mkfifo(testWorker, 0o755) }, "Operation not permitted"},
-		{"a script", func() error { return os.WriteFile(testWorker, []byte("#!/bin/sh\n"), 0o755) }, "No such file or directory"},
+		{"a script", func() error { os.Remove(testWorker); return os.WriteFile(testWorker, []byte("#!/bin/sh\n"), 0o755) }, "No such file or directory"},
 		{"in a folder that is somebody's", func() error { return os.Chown(folder, nobody, 0) }, "Operation not permitted"},
 		{"in a folder writable by its group", func() error { return os.Chmod(folder, 0o775) }, "Operation not permitted"},
 		{"in a folder like /tmp", func() error { return os.Chmod(folder, 0o777|os.ModeSticky) }, "Operation not permitted"},
