@@ -30,7 +30,7 @@ pamdir    ?= $(libdir)/security
 
 # urfave_cli_no_docs drops a markdown writer that no command of ours calls: 0.6 ms of every start.
 GOTAGS  := urfave_cli_no_docs
-export GOFLAGS := -trimpath -tags=$(GOTAGS)
+export GOFLAGS := -trimpath -buildvcs=false -tags=$(GOTAGS)
 LDFLAGS := -s -w -X main.version=$(VERSION) -X main.socketPath=$(PWB_SOCKET)
 
 STATICCHECK := honnef.co/go/tools/cmd/staticcheck@v0.8.2
