@@ -168,6 +168,9 @@ func TestAPanicRefusesOneCall(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	if me.UID == overflowUID {
+		t.Skip("this is the overflow uid, which may ask nothing")
+	}
 	if me.UID == 0 {
 		if me, err = passwd.ByName("daemon"); err != nil {
 			t.Fatal(err)
