@@ -14,11 +14,12 @@ import (
 // The tests drive the real module through the real libpam, with a service directory, a socket and a worker of their own on
 // a tmpfs in a private namespace. Module and host are built with the address and undefined-behaviour sanitizers.
 const (
-	stage      = "/mnt"
-	confDir    = stage + "/pam.d"
-	testSocket = stage + "/worker.sock"
-	testWorker = stage + "/safe/bin/pwb"
-	workMillis = "600" // in place of ten seconds
+	stage       = "/mnt"
+	confDir     = stage + "/pam.d"
+	testSocket  = stage + "/worker.sock"
+	testWorker  = stage + "/safe/bin/pwb"
+	workMillis  = "600"  // in place of ten seconds
+	startMillis = "3000" // in place of five
 )
 
 func TestMain(m *testing.M) {
@@ -36,7 +37,7 @@ var built = sync.OnceValue(func() error {
 		return err
 	}
 	sanitize := []string{"-g", "-O1", "-std=c11", "-fsanitize=address,undefined", "-fno-sanitize-recover=all"}
-	module := append([]string{"-shared", "-fPIC", "-o", stage + "/pam_pwb.so", "-DFRAME_WORK_MS=" + workMillis,
+	module := append([]string{"-shared", "-fPIC", "-o", stage + "/pam_pwb.so", "-DFRAME_WORK_MS=" + workMillis, "-DFRAME_START_MS=" + startMillis,
 		`-DPWB_SOCKET="` + testSocket + `"`, `-DPWB_WORKER="` + testWorker + `"`}, sanitize...)
 	host := append([]string{"-o", stage + "/host", "testdata/host.c"}, sanitize...)
 	for _, args := range [][]string{append(append(module, sources...), "-lpam"), append(host, "-lpam")} {

@@ -22,6 +22,9 @@
 #define FRAME_DELAY_MAX   5000000u /* microseconds that FAIL_DELAY may ask for */
 
 #define FRAME_ACK_MS      1000    /* HELLO to HELLO_ACK; a stopped worker is known by its silence */
+#ifndef FRAME_START_MS
+#define FRAME_START_MS    5000    /* the same for a worker that is being started: there is no other to turn to */
+#endif
 #ifndef FRAME_WORK_MS /* tests wait less */
 #define FRAME_WORK_MS     10000   /* a whole call, less the time that the person takes */
 #endif

@@ -116,13 +116,13 @@ receive_ack(struct call *c)
 	return 0;
 }
 
-/* The first second belongs to the greeting: a stopped worker still takes connections, and is known by its silence. */
+/* A stopped worker still takes connections, and is known by its silence. */
 static int
-greet(struct call *c)
+greet(struct call *c, int64_t milliseconds)
 {
 	int error;
 
-	c->worker.deadline = worker_now() + FRAME_ACK_MS * INT64_C(1000000);
+	c->worker.deadline = worker_now() + milliseconds * 1000000;
 	error = send_hello(c);
 	if (error == 0)
 		error = receive_ack(c);
@@ -142,7 +142,7 @@ reach(struct call *c)
 	c->worker = (struct worker){ .fd = -1 };
 	resident = worker_connect(&c->worker, PWB_SOCKET);
 	if (resident == 0)
-		resident = greet(c);
+		resident = greet(c, FRAME_ACK_MS);
 	if (resident == 0)
 		return 0;
 	if (geteuid() != 0) {
@@ -150,10 +150,9 @@ reach(struct call *c)
 		pam_syslog(c->pamh, LOG_ERR, "ask the worker at %s: %m; start pwb-worker.socket (only root can do without)", PWB_SOCKET);
 		return resident;
 	}
-	c->worker.deadline = worker_now() + FRAME_ACK_MS * INT64_C(1000000);
 	error = worker_spawn(&c->worker, PWB_WORKER);
 	if (error == 0)
-		error = greet(c);
+		error = greet(c, FRAME_START_MS);
 	if (error < 0) {
 		errno = -resident;
 		pam_syslog(c->pamh, LOG_ERR, "ask the worker at %s: %m", PWB_SOCKET);
