@@ -54,9 +54,16 @@ func (k *keySet) reload() {
 	if s.Failed.After(k.now.Failed) && s.Failed.After(k.now.Fetched) {
 		k.now.Failed = s.Failed
 	}
-	if len(s.Unknown) > len(k.now.Unknown) {
+	if last(s.Unknown).After(last(k.now.Unknown)) {
 		k.now.Unknown = s.Unknown
 	}
+}
+
+func last(times []time.Time) time.Time {
+	if len(times) == 0 {
+		return time.Time{}
+	}
+	return times[len(times)-1]
 }
 
 // readCache returns nil when the file is the one that was read last.

@@ -201,7 +201,7 @@ func (v *Verifier) evidence(t *token) (*Verified, error) {
 
 // Check asks the provider and says what is in force, for an operator's eyes.
 func (v *Verifier) Check(ctx context.Context) ([]string, error) {
-	if err := v.keys.refresh(ctx, v.cfg.Now()); err != nil {
+	if err := v.keys.refresh(ctx, v.cfg.Now(), true); err != nil {
 		return nil, fmt.Errorf("%w: %w", ErrUnreachable, err)
 	}
 	return v.keys.describe(), nil
