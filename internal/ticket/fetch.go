@@ -2,11 +2,13 @@ package ticket
 
 import (
 	"context"
+	"crypto/tls"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
 	"mime"
+	"net"
 	"net/http"
 	"net/url"
 	"strings"
@@ -137,7 +139,7 @@ func (k *keySet) get(ctx context.Context, where string) ([]byte, error) {
 	req.Header.Set("Accept-Encoding", "identity")
 	resp, err := k.client.Do(req)
 	if err != nil {
-		return nil, err
+		return nil, fmt.Errorf("GET %s: %w", where, plain(err))
 	}
 	defer resp.Body.Close()
 	if resp.StatusCode != http.StatusOK {
@@ -151,10 +153,33 @@ func (k *keySet) get(ctx context.Context, where string) ([]byte, error) {
 	}
 	body, err := io.ReadAll(io.LimitReader(resp.Body, documentMax+1))
 	if err != nil {
-		return nil, fmt.Errorf("GET %s: %w", where, err)
+		return nil, fmt.Errorf("GET %s: %w", where, plain(err))
 	}
 	if len(body) > documentMax {
 		return nil, fmt.Errorf("GET %s: over %d bytes", where, documentMax)
 	}
 	return body, nil
+}
+
+// plain keeps what the network, TLS or the clock had against a request, and drops what quotes the answer: net/http puts a
+// malformed status line or header into its error, as long as it came.
+func plain(err error) error {
+	var (
+		wire    *net.OpError
+		cert    *tls.CertificateVerificationError
+		timeout net.Error
+	)
+	switch {
+	case errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF):
+		return errors.New("the connection ended early")
+	case errors.As(err, &wire):
+		return wire
+	case errors.As(err, &cert):
+		return fmt.Errorf("its certificate is not trusted: %.200q", cert.Err.Error())
+	case errors.As(err, &timeout) && timeout.Timeout():
+		return errors.New("no answer in time")
+	case errors.Is(err, context.Canceled):
+		return context.Canceled
+	}
+	return errors.New("no answer that can be used")
 }

@@ -128,10 +128,10 @@ func decode(part string) ([]byte, error) {
 // Hosts cut what they carry at sizes of their own: OpenSSH's client at 1,023 bytes, libpam's own conversation at 4,095.
 var cuts = map[int]string{1023: "ssh and sshd's password method", 4095: "terminals and libpam's conversation"}
 
-// cutHint says that a ticket was cut when its length says so and it was not found good.
+// cutHint says that a ticket was cut when its length says so and it was found wrong. One that nobody could judge is not wrong.
 func cutHint(raw []byte, err error) error {
 	who, cut := cuts[len(raw)]
-	if !cut {
+	if !cut || errors.Is(err, ErrUnreachable) {
 		return err
 	}
 	return fmt.Errorf("%w: it has exactly %d bytes, where %s cut (%w)", ErrTruncated, len(raw), who, err)

@@ -3,6 +3,8 @@ package ticket
 import (
 	"context"
 	"errors"
+	"fmt"
+	"net"
 	"net/http"
 	"net/http/httptest"
 	"strings"
@@ -236,4 +238,53 @@ func TestACachedPlaceForKeysIsJudgedAgain(t *testing.T) {
 	if err := moved.keys.refresh(t.Context(), time.Now(), false); err != nil || moved.keys.current().KeysURL != i.URL+"/keys" {
 		t.Errorf("refresh = %v, keys from %s", err, moved.keys.current().KeysURL)
 	}
+}
+
+// What a stranger answers goes into no log: neither as text nor as control characters.
+func TestErrorsHoldNothingOfTheAnswer(t *testing.T) {
+	const secret = "EVIL\x1b[31m"
+	for name, answer := range map[string]string{
+		"no HTTP":     secret + strings.Repeat("x", 5000) + "\r\n\r\n",
+		"status line": "HTTP/1.1 abc" + secret + "\r\n\r\n",
+		"a header":    "HTTP/1.1 200 OK\r\n" + secret + "\r\n\r\n",
+		"length":      "HTTP/1.1 200 OK\r\nContent-Length: " + secret + "\r\n\r\n",
+		"location":    "HTTP/1.1 302 Found\r\nLocation: http://[EVIL\r\nContent-Length: 0\r\n\r\n",
+		"reason":      "HTTP/1.1 500 " + secret + "\r\nContent-Length: 4\r\n\r\nEVIL",
+		"body":        "HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nEVIL",
+		"chunks":      "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nEVIL\r\n",
+		"encoding":    "HTTP/1.1 200 OK\r\nContent-Encoding: EVIL\r\nContent-Length: 0\r\n\r\n",
+	} {
+		t.Run(name, func(t *testing.T) {
+			v, err := Open(Config{Issuer: "http://" + speak(t, answer), ClientID: "c", AllowLoopbackHTTP: true})
+			if err != nil {
+				t.Fatal(err)
+			}
+			_, err = v.Check(t.Context())
+			if !errors.Is(err, ErrUnreachable) || strings.Contains(err.Error(), "EVIL") || len(err.Error()) > 300 {
+				t.Errorf("Check = %.400q", fmt.Sprint(err))
+			}
+		})
+	}
+}
+
+// speak listens on loopback and says the same to everybody.
+func speak(t *testing.T, answer string) (address string) {
+	t.Helper()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { l.Close() })
+	go func() {
+		for {
+			c, err := l.Accept()
+			if err != nil {
+				return
+			}
+			c.Read(make([]byte, 4096)) // the request: to close with it unread would reset the connection
+			c.Write([]byte(answer))
+			c.Close()
+		}
+	}()
+	return l.Addr().String()
 }

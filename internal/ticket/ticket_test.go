@@ -150,6 +150,38 @@ func TestCutTicketsAreNamed(t *testing.T) {
 	}
 }
 
+// A whole ticket may have such a size too: what nobody could judge is not called wrong.
+func TestAWholeTicketOfAHostsSizeIsNotWrong(t *testing.T) {
+	i := oidctest.New(t, "")
+	v := open(t, i, nil)
+	token := ofSize(t, i, 1023)
+	if _, err := verify(v, token); err != nil {
+		t.Errorf("with the provider up: %v", err)
+	}
+	cold := open(t, i, nil)
+	i.Stop()
+	if _, err := verify(cold, token); !errors.Is(err, ErrUnreachable) || errors.Is(err, ErrTruncated) {
+		t.Errorf("with the provider down: %v, want %v alone", err, ErrUnreachable)
+	}
+}
+
+// ofSize mints a good token of exactly so many bytes. Base64 has no text of every length, so two headers are tried.
+func ofSize(t *testing.T, i *oidctest.Issuer, size int) string {
+	t.Helper()
+	for _, header := range []map[string]any{nil, {"pad": "p"}} {
+		for pad := range size {
+			claims := strings.Replace(string(mustClaims(i)), "{", `{"pad":"`+strings.Repeat("p", pad)+`",`, 1)
+			if token := i.Sign([]byte(claims), header); len(token) == size {
+				return token
+			} else if len(token) > size {
+				break
+			}
+		}
+	}
+	t.Fatalf("no token has %d bytes", size)
+	return ""
+}
+
 func TestSpendKeys(t *testing.T) {
 	i := oidctest.New(t, "")
 	v := open(t, i, nil)
