@@ -10,6 +10,7 @@ import (
 	"strings"
 	"time"
 	"unicode"
+	"unicode/utf8"
 )
 
 const (
@@ -223,13 +224,14 @@ func (t *token) spendKey(issuer string) [sha256.Size]byte {
 	return sha256.Sum256([]byte(issuer + "\x00jws\x00" + signed))
 }
 
-// clean says whether s is 1 to limit bytes of visible text.
+// clean says whether s is 1 to limit bytes of text without control characters. U+FFFD is what encoding/json makes of every
+// half of a surrogate pair, so two names that differ would be one.
 func clean(s string, limit int) bool {
 	if s == "" || len(s) > limit {
 		return false
 	}
 	for _, r := range s {
-		if unicode.IsControl(r) {
+		if unicode.IsControl(r) || r == utf8.RuneError {
 			return false
 		}
 	}

@@ -9,22 +9,26 @@ import (
 	"strings"
 )
 
-var entraHosts = []string{"login.microsoftonline.com", "login.microsoftonline.us", "login.partner.microsoftonline.cn", "login.microsoft.com", "sts.windows.net"}
+var entraHosts = []string{
+	"login.microsoftonline.com", "login.microsoftonline.us", "login.partner.microsoftonline.cn", "login.chinacloudapi.cn",
+	"login.microsoft.com", "login.windows.net", "sts.windows.net",
+}
+
+// personalAccounts is the tenant of all of Microsoft's private customers: "consumers", written as a GUID.
+const personalAccounts = "9188040d-6c67-4c5b-b112-36a304b66dad"
 
 // entraTenant returns the tenant of an Entra ID issuer, "" for other providers, and an error with advice for the forms of
 // an Entra ID issuer that stand for more or less than one tenant.
 func entraTenant(issuer *url.URL) (string, error) {
 	first, rest, _ := strings.Cut(strings.TrimPrefix(issuer.Path, "/"), "/")
 	entra := slices.Contains(entraHosts, strings.ToLower(issuer.Hostname()))
-	switch {
+	switch everybody := []string{"common", "organizations", "consumers", personalAccounts}; {
+	case (entra || rest == "v2.0") && slices.Contains(everybody, strings.ToLower(first)):
+		return "", fmt.Errorf("%q stands for everybody's tenants; write the GUID of your own in its place", first)
 	case guid.MatchString(strings.ToLower(first)) && rest == "v2.0":
 		return strings.ToLower(first), nil
 	case !entra:
 		return "", nil
-	}
-	switch strings.ToLower(first) {
-	case "common", "organizations", "consumers":
-		return "", fmt.Errorf("%q stands for everybody's tenants; write the GUID of your own in its place", first)
 	}
 	if guid.MatchString(strings.ToLower(first)) {
 		return "", errors.New("the issuer of version 2.0 ends in /v2.0, without a slash after it")

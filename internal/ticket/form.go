@@ -9,6 +9,7 @@ import (
 	"io"
 	"strings"
 	"time"
+	"unicode"
 	"unicode/utf8"
 )
 
@@ -189,7 +190,7 @@ func members(d *json.Decoder, depth int) (map[string]any, error) {
 		if !ok {
 			return nil, fmt.Errorf("not JSON")
 		}
-		folded := strings.ToLower(s)
+		folded := fold(s)
 		if seen[folded] {
 			return nil, fmt.Errorf("member %.40q stands twice", s)
 		}
@@ -200,6 +201,17 @@ func members(d *json.Decoder, depth int) (map[string]any, error) {
 	}
 	_, err := d.Token()
 	return out, err
+}
+
+// fold makes one of all names that encoding/json takes for the same: besides "ISS", "i\u017f\u017f" is "iss" to it.
+func fold(name string) string {
+	return strings.Map(func(r rune) rune {
+		least := r
+		for other := unicode.SimpleFold(r); other != r; other = unicode.SimpleFold(other) {
+			least = min(least, other)
+		}
+		return least
+	}, name)
 }
 
 func elements(d *json.Decoder, depth int) ([]any, error) {

@@ -1,9 +1,13 @@
 package ticket
 
 import (
+	"bytes"
 	"context"
 	"encoding/base64"
+	"encoding/json"
 	"errors"
+	"fmt"
+	"reflect"
 	"strings"
 	"testing"
 	"time"
@@ -84,6 +88,8 @@ func TestRefusedTickets(t *testing.T) {
 		{"payload not UTF-8", payload("{\"a\":\"\xff\"}"), ErrMalformed},
 		{"payload deep", payload(`{"a":` + strings.Repeat("[", 40) + strings.Repeat("]", 40) + `}`), ErrMalformed},
 		{"aud and AUD", payload(`{"aud":"other","AUD":"pwb-test"}`), ErrMalformed},
+		{"iss and i\u017f\u017f", payload(`{"iss":"other","i\u017f\u017f":"` + i.URL + `"}`), ErrMalformed}, // one name to encoding/json
+		{"half a surrogate in sub", payload(strings.Replace(string(mustClaims(i)), `s-mallory`, `s-\ud800`, 1)), ErrClaims},
 		{"another issuer", claim("iss", i.URL+"/"), ErrIssuer},
 		{"no issuer", claim("iss", nil), ErrIssuer},
 		{"another audience", claim("aud", "other"), ErrAudience},
@@ -282,6 +288,8 @@ func TestOpenRefuses(t *testing.T) {
 		{"plain http to loopback", Config{Issuer: "http://127.0.0.1:1", ClientID: "c"}, "allow-loopback-http=1"},
 		{"common", Config{Issuer: "https://login.microsoftonline.com/common/v2.0", ClientID: "c"}, "write the GUID of your own"},
 		{"organizations", Config{Issuer: "https://login.microsoftonline.us/organizations/v2.0", ClientID: "c"}, "write the GUID of your own"},
+		{"everybody at home", Config{Issuer: "https://login.microsoftonline.com/" + personalAccounts + "/v2.0", ClientID: "c"}, "write the GUID of your own"},
+		{"common elsewhere", Config{Issuer: "https://login.example.com/common/v2.0", ClientID: "c"}, "write the GUID of your own"},
 		{"a domain", Config{Issuer: "https://login.microsoftonline.com/contoso.onmicrosoft.com/v2.0", ClientID: "c"}, `GUID in place of "contoso.onmicrosoft.com"`},
 		{"version 1", Config{Issuer: "https://sts.windows.net/" + tenant + "/", ClientID: "c"}, "ends in /v2.0"},
 		{"HS256", Config{Issuer: "https://idp.example.com", ClientID: "c", Algorithms: []string{"HS256"}}, "only asymmetric"},
@@ -291,6 +299,38 @@ func TestOpenRefuses(t *testing.T) {
 			t.Errorf("%s: %v, want %q", tt.name, err, tt.want)
 		}
 	}
+}
+
+// FuzzObject: what the strict reader takes is JSON, and encoding/json reads the same from it, also into a struct, for which it
+// folds names.
+func FuzzObject(f *testing.F) {
+	for _, s := range []string{`{}`, `{"iss":"a","aud":["b",1.5e3,null,true]}`, `{"iss":"a","ISS":"b"}`, `{"a":{"b":[{}]}}`, `[1,]`, `{"a":1}}`} {
+		f.Add([]byte(s))
+	}
+	f.Fuzz(func(t *testing.T, b []byte) {
+		got, err := object(b)
+		if err != nil {
+			return
+		}
+		d := json.NewDecoder(bytes.NewReader(b))
+		d.UseNumber()
+		var want map[string]any
+		if err := d.Decode(&want); err != nil || !reflect.DeepEqual(got, want) {
+			t.Errorf("object(%q) = %v; encoding/json: %v, %v", b, got, want, err)
+		}
+		var folded struct{ Iss any }
+		if _, there := got["iss"]; there && json.Unmarshal(b, &folded) == nil && fmt.Sprint(folded.Iss) != fmt.Sprint(loose(got["iss"])) {
+			t.Errorf("object(%q) has iss %v; go-oidc would read %v", b, got["iss"], folded.Iss)
+		}
+	})
+}
+
+// loose is v as encoding/json reads it without UseNumber.
+func loose(v any) any {
+	b, _ := json.Marshal(v)
+	var out any
+	json.Unmarshal(b, &out)
+	return out
 }
 
 func FuzzVerify(f *testing.F) {
