@@ -25,6 +25,12 @@ func TestKit(t *testing.T) {
 	t.Run("table", k.table)
 	t.Run("modes", k.modes)
 	t.Run("unknown key ids", k.flood)
+	k.canary(t)
+}
+
+// canary: nothing was fetched from where tokens and forged documents point. A reset of the kit forgets it, so it is asked before.
+func (k *kit) canary(t *testing.T) {
+	t.Helper()
 	if n, called := k.stats(t)["canary"]; called && n != 0.0 {
 		t.Errorf("the canary was called %v times", n)
 	}
@@ -147,6 +153,15 @@ func (k *kit) token(t *testing.T) string {
 	return ""
 }
 
+func (k *kit) keyID(t *testing.T, token string) string {
+	t.Helper()
+	taken, err := take([]byte(token), []string{"RS256"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return taken.header.kid
+}
+
 // modes: the keys that are known go on serving, a verifier without keys cannot tell, both are well again afterwards, and
 // nobody waits long.
 func (k *kit) modes(t *testing.T) {
@@ -157,6 +172,7 @@ func (k *kit) modes(t *testing.T) {
 	for endpoint, list := range modes {
 		for mode := range strings.FieldsSeq(list) {
 			t.Run(endpoint+" "+mode, func(t *testing.T) {
+				k.canary(t)
 				k.ctl(t, "reset")
 				c := &clock{at: time.Now()}
 				warm, token := k.open(t, c), k.token(t)
@@ -172,6 +188,15 @@ func (k *kit) modes(t *testing.T) {
 				if took := time.Since(began); took > 2*time.Second {
 					t.Errorf("known keys: took %v", took)
 				}
+				c.add(2 * time.Hour)
+				began = time.Now()
+				if _, err := warm.keys.find(context.Background(), header{"RS256", k.keyID(t, token)}); err != nil {
+					t.Errorf("old keys: %v", err)
+				}
+				if took := time.Since(began); took > 4*time.Second {
+					t.Errorf("old keys: took %v", took)
+				}
+				c.add(-2 * time.Hour)
 				began = time.Now()
 				cold := k.open(t, c)
 				_, err := verify(cold, token)
@@ -187,6 +212,7 @@ func (k *kit) modes(t *testing.T) {
 			})
 		}
 	}
+	k.canary(t)
 	k.ctl(t, "reset")
 }
 
@@ -203,5 +229,9 @@ func (k *kit) flood(t *testing.T) {
 			}
 		}
 	}
-	t.Logf("before %v, after %v", before, k.stats(t))
+	after := k.stats(t)
+	if n := after["jwks"].(float64) - before["jwks"].(float64); n > unknownBurst {
+		t.Errorf("%v fetches for unknown key ids, want %d at most", n, unknownBurst)
+	}
+	t.Logf("before %v, after %v", before, after)
 }

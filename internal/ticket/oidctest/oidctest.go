@@ -35,6 +35,7 @@ type Issuer struct {
 	server *http.Server
 
 	mu      sync.Mutex // guards what follows
+	made    int        // keys in all; a key id is never given out twice
 	keys    []key
 	fetches map[string]int
 	lie     func(w http.ResponseWriter, r *http.Request, truth []byte) // nil tells the truth
@@ -97,12 +98,11 @@ func (i *Issuer) add(signer crypto.Signer, alg jose.SignatureAlgorithm, err erro
 	}
 	i.mu.Lock()
 	defer i.mu.Unlock()
-	id := fmt.Sprint(len(i.keys) + 1)
 	if withdraw {
-		id += "w"
 		i.keys = nil
 	}
-	i.keys = append(i.keys, key{id, signer, alg})
+	i.made++
+	i.keys = append(i.keys, key{fmt.Sprint(i.made), signer, alg})
 }
 
 // Lie has f answer every request from now on; truth is what would have been said. Nil ends that.
