@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"strings"
 	"text/tabwriter"
 	"time"
 
@@ -54,9 +55,7 @@ func checkConfig(ctx context.Context, out, errout io.Writer, r config.Root, asJS
 	found = append(found, cfg.Warnings...)
 	var provider []string
 	if err == nil {
-		if _, secretErr := cfg.Secret(); secretErr != nil {
-			found = append(found, config.Problem{File: r.Join(config.SecretFile), Text: secretErr.Error()})
-		}
+		found = append(found, checkSecret(r, cfg)...)
 		if !offline {
 			if provider, err = askProvider(ctx, r, cfg); err != nil {
 				found = append(found, config.Problem{Text: err.Error()})
@@ -74,6 +73,18 @@ func checkConfig(ctx context.Context, out, errout io.Writer, r config.Root, asJS
 		}
 	}
 	return err
+}
+
+// checkSecret decrypts the client secret, which the worker never needs and a sign-in does.
+func checkSecret(r config.Root, cfg *config.Config) config.Problems {
+	text, err := cfg.Secret()
+	if err != nil {
+		return config.Problems{{File: r.Join(config.SecretFile), Text: err.Error()}}
+	}
+	if looksLikeID(text) && strings.HasPrefix(cfg.Issuer, "https://login.microsoftonline.") {
+		return config.Problems{{File: r.Join(config.SecretFile), Warning: true, Text: "client-secret " + likeID}}
+	}
+	return nil
 }
 
 func askProvider(ctx context.Context, r config.Root, cfg *config.Config) ([]string, error) {
@@ -102,11 +113,11 @@ func printText(out, errout io.Writer, cfg *config.Config, found config.Problems,
 	for _, line := range provider {
 		fmt.Fprintf(w, "provider\t%s\tnow\n", line)
 	}
-	if cfg.Foreign > 0 {
-		fmt.Fprintf(w, "\t%d other keys of rserver.conf are not pwb's\t\n", cfg.Foreign)
-	}
 	if err := w.Flush(); err != nil {
 		return err
+	}
+	if n := len(cfg.Foreign); n > 0 {
+		fmt.Fprintf(out, "%d other keys of rserver.conf are not pwb's: %s\n", n, strings.Join(cfg.Foreign, " "))
 	}
 	for _, p := range found {
 		text := p.String()
@@ -127,5 +138,9 @@ func printJSON(out io.Writer, cfg *config.Config, found config.Problems, provide
 	for _, p := range found {
 		problems = append(problems, problem(p))
 	}
-	return json.NewEncoder(out).Encode(map[string]any{"settings": settings, "problems": problems, "provider": provider})
+	foreign := append([]string{}, cfg.Foreign...) // [], not null
+	provider = append([]string{}, provider...)
+	return json.NewEncoder(out).Encode(map[string]any{
+		"settings": settings, "foreign": foreign, "provider": provider, "problems": problems,
+	})
 }

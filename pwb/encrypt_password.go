@@ -1,13 +1,19 @@
 package main
 
 import (
+	"context"
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"os"
 	"os/signal"
+	"path/filepath"
+	"regexp"
 	"strings"
 	"syscall"
+	"unicode"
+	"unicode/utf8"
 
 	"github.com/urfave/cli/v2"
 	"golang.org/x/sys/unix"
@@ -32,54 +38,98 @@ func encryptPasswordCommand() *cli.Command {
 			if err != nil {
 				return err
 			}
-			plain, err := askSecret(c)
+			plain, err := askSecret(c.Context)
 			if err != nil {
 				return fmt.Errorf("read the secret: %w", err)
 			}
-			if plain == "" {
-				return errors.New("read the secret: it is empty")
+			if plain, err = pasted(c.App.ErrWriter, plain); err != nil {
+				return fmt.Errorf("read the secret: %w", err)
 			}
 			value, err := encrypt(r, plain, c.Bool("posit-compat"))
 			if err != nil {
 				return err
 			}
-			fmt.Fprintln(c.App.Writer, value)
-			return nil
+			_, err = fmt.Fprintln(c.App.Writer, value)
+			return err
 		},
 	}
 }
 
-func askSecret(c *cli.Context) (string, error) {
-	if _, err := unix.IoctlGetTermios(0, unix.TCGETS); err == nil {
-		ctx, stop := signal.NotifyContext(c.Context, syscall.SIGINT, syscall.SIGTERM, syscall.SIGHUP)
-		defer stop()
-		return session.Ask(ctx, "Client secret: ", false)
+// askSecret asks at the terminal, or takes the first line of standard input where that is none.
+func askSecret(ctx context.Context) (string, error) {
+	if _, err := unix.IoctlGetTermios(0, unix.TCGETS); err != nil {
+		line, err := session.ReadLine(os.Stdin)
+		return strings.TrimSuffix(string(line), "\r"), err
 	}
-	line, err := session.ReadLine(os.Stdin)
-	return strings.TrimSuffix(string(line), "\r"), err
+	ctx, stop := signal.NotifyContext(ctx, syscall.SIGINT, syscall.SIGTERM, syscall.SIGHUP)
+	defer stop()
+	plain, err := session.Ask(ctx, "Client secret: ", false)
+	switch {
+	case ctx.Err() != nil:
+		return "", errors.New("interrupted")
+	case errors.Is(err, session.ErrNoTerminal):
+		return "", errors.New("no terminal to ask at; give the secret on standard input")
+	}
+	return plain, err
 }
 
-// encrypt makes the key on first use: the guide's operator runs this command before anything else of pwb.
+const likeID = "has the form of an id; if it is from Entra ID, take the secret's Value, which is shown once, not its Secret ID"
+
+// pasted looks at what came: a secret is not seen as it is typed, and a wrong one is found out at the first sign-in only.
+func pasted(errout io.Writer, plain string) (string, error) {
+	trimmed := strings.TrimSpace(plain)
+	switch {
+	case trimmed == "":
+		return "", errors.New("it is empty")
+	case secret.Sealed(trimmed) || secret.SealedByWorkbench(trimmed):
+		return "", errors.New("it is encrypted already; write it into openid-client-secret as it is")
+	case !utf8.ValidString(trimmed) || strings.ContainsFunc(trimmed, unicode.IsControl):
+		return "", errors.New("it has control characters, or bytes that are no text; paste the secret alone")
+	}
+	if trimmed != plain {
+		fmt.Fprintln(errout, "pwb: the blanks around the secret are left out")
+	}
+	if looksLikeID(secret.New(trimmed)) {
+		fmt.Fprintf(errout, "pwb: warning: the secret %s\n", likeID)
+	}
+	return trimmed, nil
+}
+
+var idForm = regexp.MustCompile(`(?i)^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$`)
+
+func looksLikeID(s secret.Text) bool { return idForm.MatchString(s.Reveal()) }
+
 func encrypt(r config.Root, plain string, forWorkbench bool) (string, error) {
+	loader := config.Loader{Root: r, ServiceUID: serviceUID}
 	if forWorkbench {
-		key, err := os.ReadFile(r.Join(config.CookieKey))
+		key, err := loader.WorkbenchKey()
 		if err != nil {
 			return "", fmt.Errorf("read Workbench's key: %w", err)
 		}
 		return secret.SealForWorkbench(key, plain)
 	}
-	path := r.Join(config.KeyFile)
-	key, err := secret.LoadKey(path)
+	key, err := loader.Key()
 	if errors.Is(err, fs.ErrNotExist) {
-		if err := os.MkdirAll(r.Join("/etc/rstudio"), 0o755); err != nil {
-			return "", err
-		}
-		if key, err = secret.CreateKey(path); errors.Is(err, fs.ErrExist) {
-			key, err = secret.LoadKey(path) // another encrypt-password was faster
-		}
+		key, err = makeKey(loader)
 	}
 	if err != nil {
 		return "", err
 	}
 	return key.Seal("client-secret", plain), nil
+}
+
+// makeKey makes the key on first use: the guide's operator runs this command before anything else of pwb.
+func makeKey(loader config.Loader) (*secret.Key, error) {
+	path := loader.Root.Join(config.KeyFile)
+	if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
+		return nil, fmt.Errorf("write a new key: %w", err)
+	}
+	key, err := secret.CreateKey(path)
+	if errors.Is(err, fs.ErrExist) {
+		return loader.Key() // another encrypt-password was faster
+	}
+	if errors.Is(err, fs.ErrPermission) && os.Geteuid() != 0 {
+		return nil, fmt.Errorf("%w; run as root", err)
+	}
+	return key, err
 }

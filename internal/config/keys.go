@@ -3,10 +3,14 @@ package config
 import (
 	"errors"
 	"fmt"
+	"path"
+	"regexp"
 	"slices"
 	"strconv"
 	"strings"
 	"time"
+
+	"github.com/pwb-project/pwb/internal/secret"
 )
 
 // key is one setting: its name, what counts when it is not given, and where it goes.
@@ -29,7 +33,8 @@ func names(keys []key) []string {
 var serverKeys = []key{
 	{name: "auth-openid", fallback: "0", set: boolean(func(c *Config) *bool { return &c.OpenID })},
 	{name: "auth-openid-issuer", set: text(func(c *Config) *string { return &c.Issuer })},
-	{name: "auth-openid-username-claim", fallback: "preferred_username", set: word(func(c *Config) *string { return &c.UsernameClaim })},
+	{name: "auth-openid-username-claim", fallback: "preferred_username",
+		set: text(func(c *Config) *string { return &c.UsernameClaim })},
 	{name: "auth-openid-groups-claim", set: text(func(c *Config) *string { return &c.GroupsClaim })},
 	{name: "auth-openid-scopes", fallback: "openid profile email", set: func(c *Config, v string) error {
 		c.Scopes = strings.Fields(v)
@@ -38,78 +43,49 @@ var serverKeys = []key{
 		}
 		return nil
 	}},
-	{name: "auth-minimum-user-id", fallback: "auto", set: func(c *Config, v string) error {
-		if v == "auto" {
-			c.MinUID = c.uidMin()
-			return nil
-		}
-		return number(1, func(c *Config) *uint32 { return &c.MinUID })(c, v)
-	}},
+	// "auto" has been resolved when set is called.
+	{name: "auth-minimum-user-id", fallback: "1000", set: number(1, func(c *Config) *uint32 { return &c.MinUID })},
 	{name: "auth-required-user-group", set: list(func(c *Config) *[]string { return &c.RequiredGroups })},
-	{name: "user-provisioning-enabled", fallback: "0", set: boolean(func(c *Config) *bool { return &c.Provisioning })},
-	{name: "user-provisioning-register-on-first-login", fallback: "0", set: boolean(func(c *Config) *bool { return &c.RegisterOnFirstLogin })},
-	{name: "user-provisioning-start-uid", fallback: "1000", set: number(1000, func(c *Config) *uint32 { return &c.StartUID })},
-	{name: "group-provisioning-start-gid", fallback: "1000", set: number(1000, func(c *Config) *uint32 { return &c.StartGID })},
-	{name: "user-homedir-path", fallback: "/home", set: func(c *Config, v string) error {
-		if c.HomePath = v; !strings.HasPrefix(v, "/") {
-			return errors.New("not an absolute path")
-		}
-		return nil
-	}},
+	{name: "user-provisioning-enabled", fallback: "0",
+		set: boolean(func(c *Config) *bool { return &c.Provisioning })},
+	{name: "user-provisioning-register-on-first-login", fallback: "0",
+		set: boolean(func(c *Config) *bool { return &c.RegisterOnFirstLogin })},
+	{name: "user-provisioning-start-uid", fallback: "1000",
+		set: startID(func(c *Config) *uint32 { return &c.StartUID })},
+	{name: "group-provisioning-start-gid", fallback: "1000",
+		set: startID(func(c *Config) *uint32 { return &c.StartGID })},
+	{name: "user-homedir-path", fallback: "/home", set: homePath},
 	{name: "auth-pam-sessions-enabled", fallback: "0", set: boolean(func(c *Config) *bool { return &c.PAMSessions })},
 }
 
 // secretKeys are those of openid-client-secret.
 var secretKeys = []key{
 	{name: "client-id", set: text(func(c *Config) *string { return &c.ClientID })},
-	{name: "client-secret", set: text(func(c *Config) *string { return &c.ClientSecret }), secret: true},
+	{name: "client-secret", secret: true, set: func(c *Config, v string) error {
+		c.clientSecret = secret.New(v)
+		return nil
+	}},
 }
 
 // ownKeys are those of pwb.conf; the file has no others.
 var ownKeys = []key{
-	{name: "username-domain", fallback: "strip", set: func(c *Config, v string) error {
-		switch v {
-		case "strip":
-		case "keep":
-			c.KeepDomain = true
-		default:
-			return list(func(c *Config) *[]string { return &c.UsernameDomains })(c, v)
-		}
-		return nil
-	}},
-	{name: "ticket-max-age", fallback: "24h", set: duration(time.Minute, 24*time.Hour, func(c *Config) *time.Duration { return &c.TicketMaxAge })},
-	{name: "ticket-algorithms", fallback: "RS256,ES256", set: func(c *Config, v string) error {
-		known := []string{"RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256", "ES384", "ES512", "EdDSA"}
-		for _, a := range split(v) {
-			if !slices.Contains(known, a) {
-				return fmt.Errorf("%q is none of %s", a, strings.Join(known, " "))
-			}
-			c.TicketAlgorithms = append(c.TicketAlgorithms, a)
-		}
-		if len(c.TicketAlgorithms) == 0 {
-			return errors.New("no algorithm is left")
-		}
-		return nil
-	}},
-	{name: "ticket-require-nonce", fallback: "0", set: boolean(func(c *Config) *bool { return &c.TicketRequireNonce })},
-	{name: "keys-max-stale", fallback: "24h", set: duration(time.Hour, 7*24*time.Hour, func(c *Config) *time.Duration { return &c.KeysMaxStale })},
-	{name: "keys-host", set: text(func(c *Config) *string { return &c.KeysHost })},
+	{name: "username-domain", fallback: "strip", set: usernameDomain},
+	{name: "ticket-max-age", fallback: "24h",
+		set: duration(time.Minute, 24*time.Hour, func(c *Config) *time.Duration { return &c.TicketMaxAge })},
+	{name: "ticket-algorithms", fallback: "RS256,ES256", set: algorithms},
+	{name: "ticket-require-nonce", fallback: "0",
+		set: boolean(func(c *Config) *bool { return &c.TicketRequireNonce })},
+	{name: "keys-max-stale", fallback: "24h",
+		set: duration(time.Hour, 7*24*time.Hour, func(c *Config) *time.Duration { return &c.KeysMaxStale })},
+	{name: "keys-host", set: keysHost},
 	{name: "allow-loopback-http", fallback: "0", set: boolean(func(c *Config) *bool { return &c.AllowLoopbackHTTP })},
-	{name: "insecure-reuse-tickets", fallback: "0", set: boolean(func(c *Config) *bool { return &c.InsecureReuseTickets })},
+	{name: "insecure-reuse-tickets", fallback: "0",
+		set: boolean(func(c *Config) *bool { return &c.InsecureReuseTickets })},
 }
 
 func text(to func(*Config) *string) func(*Config, string) error {
 	return func(c *Config, v string) error {
 		*to(c) = v
-		return nil
-	}
-}
-
-func word(to func(*Config) *string) func(*Config, string) error {
-	return func(c *Config, v string) error {
-		if *to(c) = v; v == "" {
-			return errors.New("empty")
-		}
 		return nil
 	}
 }
@@ -126,13 +102,30 @@ func boolean(to func(*Config) *bool) func(*Config, string) error {
 	}
 }
 
+// maxID keeps ids below what programs take for a sign, and below nobody's in 32 bits.
+const maxID = 1<<31 - 2
+
 func number(least uint64, to func(*Config) *uint32) func(*Config, string) error {
 	return func(c *Config, v string) error {
 		n, err := strconv.ParseUint(v, 10, 32)
-		if err != nil || n < least || n > 1<<31-2 {
-			return fmt.Errorf("not a number from %d to %d", least, 1<<31-2)
+		if err != nil || n < least || n > maxID {
+			return fmt.Errorf("not a number from %d to %d", least, maxID)
 		}
 		*to(c) = uint32(n)
+		return nil
+	}
+}
+
+// startID is where ids begin to be given. Not in the middle of those that systemd gives to services, nor at nobody's
+// (lesson 12: an account became a service's own user).
+func startID(to func(*Config) *uint32) func(*Config, string) error {
+	return func(c *Config, v string) error {
+		if err := number(1000, to)(c, v); err != nil {
+			return err
+		}
+		if n := *to(c); n >= 61184 && n <= 65535 {
+			return errors.New("among the ids of systemd's services and nobody, 61184 to 65535")
+		}
 		return nil
 	}
 }
@@ -150,7 +143,9 @@ func duration(least, most time.Duration, to func(*Config) *time.Duration) func(*
 
 func list(to func(*Config) *[]string) func(*Config, string) error {
 	return func(c *Config, v string) error {
-		*to(c) = split(v)
+		if *to(c) = split(v); v != "" && len(*to(c)) == 0 {
+			return errors.New("names nothing between its commas")
+		}
 		return nil
 	}
 }
@@ -162,4 +157,64 @@ func split(v string) (out []string) {
 		}
 	}
 	return out
+}
+
+func algorithms(c *Config, v string) error {
+	known := []string{"RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256", "ES384", "ES512", "EdDSA"}
+	c.TicketAlgorithms = split(v)
+	for _, a := range c.TicketAlgorithms {
+		if !slices.Contains(known, a) {
+			return fmt.Errorf("%q is none of %s", a, strings.Join(known, " "))
+		}
+	}
+	if len(c.TicketAlgorithms) == 0 {
+		return errors.New("no algorithm is left")
+	}
+	return nil
+}
+
+// homePath is checked as a field of passwd(5), where it ends up.
+func homePath(c *Config, v string) error {
+	switch {
+	case !path.IsAbs(v):
+		return errors.New("not an absolute path")
+	case strings.ContainsAny(v, ":"):
+		return errors.New("a home directory cannot have ':', which ends a field of passwd(5)")
+	case path.Clean(v) != v && path.Clean(v)+"/" != v:
+		return fmt.Errorf("not the shortest way to write it; that is %s", path.Clean(v))
+	}
+	c.HomePath = path.Clean(v)
+	return nil
+}
+
+var domain = regexp.MustCompile(`^[A-Za-z0-9]([A-Za-z0-9.-]*[A-Za-z0-9])?$`)
+
+func keysHost(c *Config, v string) error {
+	if c.KeysHost = v; v != "" && !domain.MatchString(v) {
+		return errors.New("not a host's name alone")
+	}
+	return nil
+}
+
+// usernameDomain takes strip, keep, or the domains that are let in. What is neither would let in nobody, or anybody.
+func usernameDomain(c *Config, v string) error {
+	switch v {
+	case "strip":
+		return nil
+	case "keep":
+		c.KeepDomain = true
+		return nil
+	}
+	if err := list(func(c *Config) *[]string { return &c.UsernameDomains })(c, v); err != nil {
+		return err
+	}
+	for _, d := range c.UsernameDomains {
+		if near := nearest(d, []string{"strip", "keep"}); near != "" && editDistance(near, strings.ToLower(d)) <= 1 {
+			return fmt.Errorf("%q is no domain; if you mean %s, it stands alone", d, near)
+		}
+		if !domain.MatchString(d) {
+			return fmt.Errorf("%q is no domain, such as example.com; several are divided by commas", d)
+		}
+	}
+	return nil
 }

@@ -2,15 +2,18 @@ package config
 
 import (
 	"bytes"
+	"errors"
 	"fmt"
 	"strings"
+	"unicode"
 	"unicode/utf8"
 )
 
-// setting is one line key=value as it stands in a file.
+// setting is one line key=value. raw is its value as it stands in the file, with its quotes.
 type setting struct {
-	key, value string
-	line       int
+	key, value, raw string
+	file            string
+	line            int
 }
 
 // Problem is one thing an operator must mend, or should look at.
@@ -52,11 +55,10 @@ func (p Problems) serious() bool {
 	return false
 }
 
-// parse reads key=value lines: '#' begins a comment at the start of a line only, the first '=' divides, blanks around both
-// parts go, and one pair of quotes around the value. Nothing is expanded and nothing escaped: a secret may hold any of
-// # ; $ \ and =.
+// parse reads key=value lines: '#' begins a comment at the start of a line only, the first '=' divides, blanks around
+// both parts go, and one pair of quotes around the value. Nothing is expanded and nothing escaped: a secret may hold
+// any of # ; $ \ and =. No problem repeats text of the file, which may be a secret.
 func parse(file string, text []byte) (settings []setting, problems Problems) {
-	seen := map[string]int{}
 	for i, raw := range bytes.Split(text, []byte("\n")) {
 		line := strings.TrimSpace(string(raw))
 		if i == 0 {
@@ -65,27 +67,47 @@ func parse(file string, text []byte) (settings []setting, problems Problems) {
 		if line == "" || line[0] == '#' {
 			continue
 		}
-		bad := func(format string, args ...any) {
-			problems = append(problems, Problem{File: file, Line: i + 1, Text: fmt.Sprintf(format, args...)})
-		}
-		if !utf8.ValidString(line) || strings.ContainsFunc(line, func(r rune) bool { return r < ' ' && r != '\t' || r == 0x7f }) {
-			bad("control characters or bytes that are no text")
+		s, err := parseLine(line)
+		if err != nil {
+			problems = append(problems, Problem{File: file, Line: i + 1, Text: err.Error()})
 			continue
 		}
-		key, value, ok := strings.Cut(line, "=")
-		key, value = strings.TrimSpace(key), unquote(strings.TrimSpace(value))
-		if !ok || key == "" || strings.ContainsAny(key, " \t\"'") {
-			bad("not a line key=value")
-			continue
-		}
-		if before, doubled := seen[key]; doubled {
-			bad("%s stands in line %d already; keep one of them", key, before)
-			continue
-		}
-		seen[key] = i + 1
-		settings = append(settings, setting{key, value, i + 1})
+		s.file, s.line = file, i+1
+		settings = append(settings, s)
 	}
 	return settings, problems
+}
+
+func parseLine(line string) (setting, error) {
+	if !utf8.ValidString(line) {
+		return setting{}, errors.New("bytes that are no text (UTF-8)")
+	}
+	if i := strings.IndexFunc(line, control); i >= 0 {
+		return setting{}, fmt.Errorf("a control character (%U)", line[i])
+	}
+	key, raw, ok := strings.Cut(line, "=")
+	key, raw = strings.TrimSpace(key), strings.TrimSpace(raw)
+	if !ok || key == "" || strings.ContainsAny(key, " \t\"'") {
+		return setting{}, errors.New("not a line key=value")
+	}
+	return setting{key: key, value: unquote(raw), raw: raw}, nil
+}
+
+func control(r rune) bool { return r < ' ' && r != '\t' || r == 0x7f }
+
+// unseen are blanks that are not blanks, and what joins, hides or turns text around: web pages have them, and so has
+// what is copied from there.
+func unseen(r rune) bool {
+	return r != '\t' && r != ' ' && (unicode.IsControl(r) || unicode.Is(unicode.Cf, r) || unicode.IsSpace(r))
+}
+
+func withoutUnseen(s string) string {
+	return strings.Map(func(r rune) rune {
+		if unseen(r) {
+			return -1
+		}
+		return r
+	}, s)
 }
 
 func unquote(v string) string {
@@ -95,8 +117,10 @@ func unquote(v string) string {
 	return v
 }
 
-// nearest returns the known key that is most like an unknown one, or "" when none is.
+// nearest returns the known key that is most like an unknown one, or "" when none is. Capitals make no difference here;
+// in the files they do.
 func nearest(key string, known []string) string {
+	key = strings.ToLower(key)
 	best, distance := "", len(key)/3+2
 	for _, k := range known {
 		if d := editDistance(key, k); d < distance {

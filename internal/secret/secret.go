@@ -4,6 +4,7 @@
 package secret
 
 import (
+	"bytes"
 	"crypto/aes"
 	"crypto/cipher"
 	"crypto/rand"
@@ -16,17 +17,26 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
-	"syscall"
 )
 
-// Text is a secret that prints as dots, whichever way it is printed. Reveal is the only way to its value.
-type Text struct{ value string }
+// Text is a secret that prints as dots, whichever way it is printed. Reveal is the only way to its value. The zero value is
+// an empty secret.
+type Text struct {
+	// A pointer, because fmt cannot call the methods of a value in an unexported field of somebody's struct: it prints what
+	// is inside, and of a pointer inside only the address (lesson 11: GHSA-p989-2f5w-9cf6, tokens in debug logs).
+	value *string
+}
 
 // New wraps a secret.
-func New(value string) Text { return Text{value} }
+func New(value string) Text { return Text{&value} }
 
 // Reveal returns the secret.
-func (t Text) Reveal() string { return t.value }
+func (t Text) Reveal() string {
+	if t.value == nil {
+		return ""
+	}
+	return *t.value
+}
 
 const dots = "[secret]"
 
@@ -36,10 +46,11 @@ func (t Text) Format(f fmt.State, _ rune)   { f.Write([]byte(dots)) }
 func (t Text) MarshalText() ([]byte, error) { return []byte(dots), nil }
 func (t Text) LogValue() slog.Value         { return slog.StringValue(dots) }
 
-// What is wrong with an encrypted value.
+// What is wrong with an encrypted value, or with a key.
 var (
 	ErrOtherKey = errors.New("encrypted with another key")
 	ErrDamaged  = errors.New("damaged, or not meant for this setting")
+	ErrKeyFile  = errors.New("not a key: not 64 hexadecimal digits")
 )
 
 const (
@@ -47,10 +58,13 @@ const (
 	keySize = 32
 )
 
-// Key encrypts and decrypts. It is made by LoadKey or CreateKey.
+// Key encrypts and decrypts, and prints as dots. It is made by ParseKey or CreateKey; it is safe for concurrent use.
 type Key struct {
 	bytes [keySize]byte
 }
+
+// Format keeps the key out of logs.
+func (Key) Format(f fmt.State, _ rune) { f.Write([]byte(dots)) }
 
 // id tells keys apart without telling anything about them.
 func (k *Key) id() string {
@@ -96,49 +110,55 @@ func (k *Key) Open(setting, value string) (Text, error) {
 	if err != nil {
 		return Text{}, ErrDamaged
 	}
-	return Text{string(plain)}, nil
+	return New(string(plain)), nil
 }
 
-// LoadKey reads a key file. It is refused when others can read it.
-func LoadKey(path string) (*Key, error) {
-	f, err := os.OpenFile(path, os.O_RDONLY|syscall.O_NOFOLLOW|syscall.O_NONBLOCK, 0)
-	if err != nil {
-		return nil, fmt.Errorf("read the key: %w", err)
-	}
-	defer f.Close()
-	st, err := f.Stat()
-	if err != nil {
-		return nil, fmt.Errorf("read the key: %w", err)
-	}
-	if !st.Mode().IsRegular() || st.Mode().Perm()&0o077 != 0 {
-		return nil, fmt.Errorf("key file %s can be read by others (mode %04o); run: chmod 0600 %s", path, st.Mode().Perm(), path)
-	}
-	text := make([]byte, 2*keySize+2)
-	n, _ := f.Read(text)
-	b, err := hex.DecodeString(strings.TrimSuffix(string(text[:n]), "\n"))
-	if err != nil || len(b) != keySize {
-		return nil, fmt.Errorf("key file %s does not hold %d hexadecimal digits", path, 2*keySize)
-	}
+// ParseKey reads the text of a key file: 64 hexadecimal digits and a newline. Who may read that file is for the caller to
+// check, before.
+func ParseKey(text []byte) (*Key, error) {
+	digits := bytes.TrimSuffix(text, []byte("\n"))
 	k := &Key{}
-	copy(k.bytes[:], b)
+	if len(digits) != hex.EncodedLen(keySize) {
+		return nil, ErrKeyFile
+	}
+	if _, err := hex.Decode(k.bytes[:], digits); err != nil {
+		return nil, ErrKeyFile // hex's own error quotes a digit of the key
+	}
 	return k, nil
 }
 
-// CreateKey makes a new key and writes it, whole and synced, to a file that must not be there yet.
+// CreateKey makes a new key and writes it, whole and synced, to a file that must not be there yet: the error is then
+// fs.ErrExist, and other secrets need that key.
 func CreateKey(path string) (*Key, error) {
 	k := &Key{}
 	rand.Read(k.bytes[:])
-	tmp, err := os.CreateTemp(filepath.Dir(path), ".key-") // mode 0600
-	if err != nil {
-		return nil, fmt.Errorf("write a new key: %w", err)
-	}
-	defer os.Remove(tmp.Name())
-	_, err = tmp.WriteString(hex.EncodeToString(k.bytes[:]) + "\n")
-	if err := errors.Join(err, tmp.Sync(), tmp.Close()); err != nil {
-		return nil, fmt.Errorf("write a new key: %w", err)
-	}
-	if err := os.Link(tmp.Name(), path); err != nil { // never over a key that other secrets need
+	if err := writeNew(path, hex.EncodeToString(k.bytes[:])+"\n"); err != nil {
 		return nil, fmt.Errorf("write a new key: %w", err)
 	}
 	return k, nil
+}
+
+func writeNew(path, text string) error {
+	tmp, err := os.CreateTemp(filepath.Dir(path), ".key-") // mode 0600, O_EXCL (lesson 10: never a chmod after)
+	if err != nil {
+		return err
+	}
+	defer os.Remove(tmp.Name())
+	_, err = tmp.WriteString(text)
+	if err := errors.Join(err, tmp.Sync(), tmp.Close()); err != nil {
+		return err
+	}
+	if err := os.Link(tmp.Name(), path); err != nil { // unlike rename, never over what is there
+		return err
+	}
+	return syncDir(filepath.Dir(path))
+}
+
+// syncDir makes a new name last: a key that a crash takes away takes every value with it that it has encrypted.
+func syncDir(path string) error {
+	dir, err := os.Open(path)
+	if err != nil {
+		return err
+	}
+	return errors.Join(dir.Sync(), dir.Close())
 }

@@ -1,6 +1,7 @@
 package secret
 
 import (
+	"bytes"
 	"crypto/aes"
 	"crypto/cipher"
 	"crypto/rand"
@@ -9,6 +10,7 @@ import (
 	"fmt"
 	"hash/crc32"
 	"strings"
+	"unicode/utf8"
 )
 
 // Workbench's first format: FP base64(IV32 || AES-128-CBC-PKCS7(text)) FP, where FP is the checksum of the key file's bytes.
@@ -59,16 +61,21 @@ func OpenWorkbench(key []byte, value string) (Text, error) {
 	}
 	plain := b[ivLen:]
 	cipher.NewCBCDecrypter(block, b[:aes.BlockSize]).CryptBlocks(plain, plain)
-	pad := int(plain[len(plain)-1])
-	if pad == 0 || pad > aes.BlockSize {
+	text, ok := unpad(plain)
+	if !ok || !utf8.Valid(text) {
 		return Text{}, ErrDamaged
 	}
-	for _, c := range plain[len(plain)-pad:] {
-		if int(c) != pad {
-			return Text{}, ErrDamaged
-		}
+	return New(string(text)), nil
+}
+
+// unpad takes PKCS #7 padding off. Padding, and that a secret is text, is all by which this format can show damage.
+func unpad(blocks []byte) ([]byte, bool) {
+	pad := int(blocks[len(blocks)-1])
+	if pad == 0 || pad > aes.BlockSize {
+		return nil, false
 	}
-	return Text{string(plain[:len(plain)-pad])}, nil
+	text, padding := blocks[:len(blocks)-pad], blocks[len(blocks)-pad:]
+	return text, bytes.Equal(padding, bytes.Repeat([]byte{byte(pad)}, pad))
 }
 
 // SealForWorkbench encrypts a value in Workbench's format.
@@ -80,7 +87,7 @@ func SealForWorkbench(key []byte, plain string) (string, error) {
 	pad := aes.BlockSize - len(plain)%aes.BlockSize
 	b := make([]byte, ivLen, ivLen+len(plain)+pad)
 	rand.Read(b)
-	b = append(append(b, plain...), strings.Repeat(string(rune(pad)), pad)...)
+	b = append(append(b, plain...), bytes.Repeat([]byte{byte(pad)}, pad)...)
 	cipher.NewCBCEncrypter(block, b[:aes.BlockSize]).CryptBlocks(b[ivLen:], b[ivLen:])
 	fp := fingerprint(key)
 	return fp + base64.StdEncoding.EncodeToString(b) + fp, nil
