@@ -49,7 +49,7 @@ func (r *tree) pwb(input string, args ...string) (out, errs string, status int) 
 func (r *tree) as(name, input string, args ...string) (out, errs string, status int) {
 	r.t.Helper()
 	cmd := exec.Command("/proc/self/exe", args...)
-	cmd.Env = append(os.Environ(), "PWB_CHILD="+name)
+	cmd.Env = append(os.Environ(), "PWB_CHILD="+name, "GORACE=atexit_sleep_ms=0") // the race detector sleeps a second at exit
 	cmd.Stdin = strings.NewReader(input)
 	var stdout, stderr bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &stdout, &stderr
