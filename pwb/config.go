@@ -116,8 +116,8 @@ func printText(out, errout io.Writer, cfg *config.Config, found config.Problems,
 	if err := w.Flush(); err != nil {
 		return err
 	}
-	if n := len(cfg.Foreign); n > 0 {
-		fmt.Fprintf(out, "%d other keys of rserver.conf are not pwb's: %s\n", n, strings.Join(cfg.Foreign, " "))
+	if len(cfg.Foreign) > 0 {
+		fmt.Fprintf(out, "other keys of rserver.conf, not pwb's: %s\n", strings.Join(cfg.Foreign, " "))
 	}
 	for _, p := range found {
 		text := p.String()

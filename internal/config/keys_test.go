@@ -1,7 +1,9 @@
 package config
 
 import (
+	"os"
 	"reflect"
+	"regexp"
 	"slices"
 	"strings"
 	"testing"
@@ -157,5 +159,23 @@ func TestForeignKeysAreLeftAlone(t *testing.T) {
 	c, err := tree(t, guide(server, "")).Load()
 	if err != nil || len(c.Warnings) > 0 || len(c.Foreign) != 9 || !slices.Contains(c.Foreign, "auth-pam-sessions-close") {
 		t.Errorf("Load = %v, warnings %v, foreign %v", err, c.Warnings, c.Foreign)
+	}
+}
+
+// The manual has every key, and every default that is not nothing or 0.
+func TestTheManualHasEveryKey(t *testing.T) {
+	page, err := os.ReadFile("pwb.conf.5")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, from := range sources {
+		for _, k := range from.keys {
+			if !regexp.MustCompile(`(?m)^\.It Cm .*\b` + regexp.QuoteMeta(k.name) + `( |$)`).Match(page) {
+				t.Errorf("pwb.conf(5) does not have %s", k.name)
+			}
+			if !strings.Contains(string(page), k.fallback) {
+				t.Errorf("pwb.conf(5) does not have the default of %s, %s", k.name, k.fallback)
+			}
+		}
 	}
 }

@@ -140,7 +140,7 @@ func (r *reading) take(from source, s setting) {
 	r.given[s.key] = s
 }
 
-// cutComment finds what Workbench's reader would take for a comment, and ours for a part of the value.
+// cutComment finds what an operator means as a comment, and the parser takes for a part of the value.
 func cutComment(raw string) (value string, found bool) {
 	at := strings.IndexByte(raw, '#')
 	if at < 1 || raw[at-1] != ' ' && raw[at-1] != '\t' {
