@@ -35,8 +35,8 @@ type copier struct {
 }
 
 func (c *copier) run() error {
-	c.walk = &walk{visit: c.folder, threads: min(runtime.GOMAXPROCS(0), maxThreads)}
-	err := c.walk.run(newHand())
+	c.walk = &walk{visit: c.folder, hand: c.job.newHand, threads: min(runtime.GOMAXPROCS(0), maxThreads)}
+	err := c.walk.run(c.job.hand)
 	c.job.result.Entries, c.job.result.Bytes, c.job.result.Skipped = c.entries.Load(), c.bytes.Load(), c.skipped.Load()
 	return err
 }
@@ -85,6 +85,9 @@ func (c *copier) entry(h *hand, f *folder, src, dst int, e entry) error {
 	kind, err := kindOf(src, e)
 	if err != nil {
 		return c.failed(f, e.name, "look at", err)
+	}
+	if dst >= 0 {
+		h.label.next(func() string { return f.path(c.job.home, e.name) }, uint32(kind)<<12)
 	}
 	switch kind {
 	case unix.DT_DIR:

@@ -20,6 +20,7 @@ import (
 	"runtime/debug"
 	"slices"
 	"strings"
+	"sync"
 
 	"golang.org/x/sys/unix"
 )
@@ -33,6 +34,8 @@ var (
 	ErrInside   = errors.New("the home directory would be inside its own skeleton")
 	ErrBusy     = errors.New("another login is making this home directory")
 	ErrReplaced = errors.New("somebody has moved the home directory while it was made")
+	ErrNoParent = errors.New("the folder that the home directory belongs in is not there")
+	ErrSite     = errors.New("somebody else has taken the name that the home directory is built under")
 )
 
 // Modes says which permission bits a home gets. Its zero value gives nothing to group and others.
@@ -70,13 +73,15 @@ const DefaultLockDir = "/run/pwb/homedir"
 
 // Options says how. The zero value copies DefaultSkel, durably, readable by the owner only.
 type Options struct {
-	Skel     string // "" is DefaultSkel
-	Modes    Modes
-	LockDir  string // "" is DefaultLockDir
-	NoSync   bool   // do not wait for the disk: for tests, and file systems without one
-	DryRun   bool   // check everything that can be checked, and make nothing
-	Progress func(Progress)
-	Warn     func(text string) // told what is odd but no reason to stop; nil is told nothing
+	Skel      string // "" is DefaultSkel
+	Empty     bool   // copy nothing, whatever Skel says
+	Modes     Modes
+	LockDir   string // "" is DefaultLockDir
+	NoParents bool   // do not make what is missing above the home: ErrNoParent
+	NoSync    bool   // do not wait for the disk: for tests, and file systems without one
+	DryRun    bool   // check everything that can be checked, and make nothing
+	Progress  func(Progress)
+	Warn      func(text string) // told what is odd but no reason to stop, by any goroutine; nil is told nothing
 }
 
 // Progress is how far a copy has come. It is reported from time to time, by one goroutine at a time.
@@ -88,7 +93,8 @@ type Progress struct {
 
 // Result says what was done.
 type Result struct {
-	Made    bool   // by this call; false: it was there, or there is none by rule
+	Made    bool   // by this call
+	Existed bool   // something has its name already; it was left alone
 	NoHome  bool   // accounts with such a path have no home: /nonexistent, /dev/null
 	Entries int64  // copied, or with DryRun to be copied
 	Bytes   int64  //
@@ -169,6 +175,9 @@ type job struct {
 	owner  Owner
 	opts   Options
 	result Result
+	hand   *hand     // the job's own thread
+	labels *labels   // nil without SELinux
+	once   sync.Once // guards the one complaint about labels
 }
 
 func (j *job) warn(format string, args ...any) {
@@ -185,6 +194,7 @@ func (j *job) exists(dir int, name string) (bool, error) {
 	switch {
 	case err == nil:
 		j.judgeExisting(&st)
+		j.result.Existed = true
 		return true, nil
 	case unix.Fstatat(dir, name, &st, unix.AT_SYMLINK_NOFOLLOW) == nil:
 		return false, fmt.Errorf("%s: %w", j.home, ErrDangling)
@@ -207,7 +217,9 @@ func (j *job) judgeExisting(st *unix.Stat_t) {
 
 // run makes the home, on a thread of its own.
 func (j *job) run() error {
-	privateThread()
+	j.labels = loadLabels(j.home, j.warn)
+	j.hand = j.newHand()
+	defer j.hand.close()
 	skel, err := j.openSkeleton()
 	if err != nil {
 		return err
@@ -226,6 +238,7 @@ func (j *job) run() error {
 	if err := notInside(parent, skel); err != nil {
 		return err
 	}
+	j.hand.label.none() // the lock is no part of the home
 	unlock, err := j.lock()
 	if err != nil {
 		return err
@@ -252,8 +265,12 @@ func (j *job) rehearse(skel, parent int) error {
 	return c.run()
 }
 
-// openSkeleton returns the skeleton as a directory, opened once; -1 when it is the default one and not there.
+// openSkeleton returns the skeleton as a directory, opened once; -1 when there is nothing to copy: none is wanted, or it is
+// the default one and not there.
 func (j *job) openSkeleton() (int, error) {
+	if j.opts.Empty {
+		return -1, nil
+	}
 	name := j.opts.Skel
 	if name == "" {
 		name = DefaultSkel
@@ -349,13 +366,13 @@ func (j *job) build(skel, parent int) (err error) {
 	}
 	placed = true
 	if there { // somebody who does not know our lock was faster
+		j.result.Existed = true
 		return removeTree(parent, name, top)
 	}
 	if err := j.isInPlace(parent, top); err != nil {
 		return err
 	}
 	j.result.Made = true
-	j.relabel()
 	return j.fsyncParent(parent)
 }
 
@@ -374,22 +391,18 @@ func (j *job) isInPlace(parent, top int) error {
 // makeStage makes the building site: 0700 and root's, so that nobody can look in or plant anything. Its name is always the
 // same: what a crash has left is found without a search, and under the lock it is nobody's.
 func (j *job) makeStage(parent int, name string) (int, error) {
+	j.hand.label.next(func() string { return j.home }, unix.S_IFDIR)
 	err := unix.Mkdirat(parent, name, 0o700)
 	if errors.Is(err, unix.EEXIST) {
-		stale, err := unix.Openat(parent, name, unix.O_RDONLY|unix.O_DIRECTORY|unix.O_NOFOLLOW|unix.O_CLOEXEC, 0)
-		if err != nil {
-			return -1, fmt.Errorf("clear away what an earlier login left: %w", err)
+		if err := j.clearStage(parent, name); err != nil {
+			return -1, fmt.Errorf("clear away %s, which an earlier login left: %w", name, err)
 		}
-		defer unix.Close(stale)
-		if err := removeTree(parent, name, stale); err != nil {
-			return -1, fmt.Errorf("clear away what an earlier login left: %w", err)
-		}
-		return j.makeStage(parent, name)
+		err = unix.Mkdirat(parent, name, 0o700)
 	}
 	if err != nil {
 		return -1, err
 	}
-	top, err := unix.Openat(parent, name, unix.O_RDONLY|unix.O_DIRECTORY|unix.O_NOFOLLOW|unix.O_CLOEXEC, 0)
+	top, err := openDir(parent, name, unix.O_RDONLY)
 	if err != nil {
 		return -1, err
 	}
@@ -399,6 +412,27 @@ func (j *job) makeStage(parent int, name string) (int, error) {
 		return -1, errors.Join(err, unix.Unlinkat(parent, name, unix.AT_REMOVEDIR))
 	}
 	return top, nil
+}
+
+// clearStage removes what an earlier login left: root's, or its owner's when it was cut off just before the rename. Where
+// others can write beside the home, anybody may have made the name: what is theirs is not ours to walk through.
+func (j *job) clearStage(parent int, name string) error {
+	stale, err := openDir(parent, name, unix.O_RDONLY)
+	if errors.Is(err, unix.ENOTDIR) || errors.Is(err, unix.ELOOP) {
+		return ErrSite
+	}
+	if err != nil {
+		return err
+	}
+	defer unix.Close(stale)
+	var st unix.Stat_t
+	if err := unix.Fstat(stale, &st); err != nil {
+		return err
+	}
+	if int(st.Uid) != os.Geteuid() && st.Uid != j.owner.UID {
+		return fmt.Errorf("%w: uid %d", ErrSite, st.Uid)
+	}
+	return removeTree(parent, name, stale)
 }
 
 // renameNoReplace moves without replacing. File systems that cannot (NFS) get a plain rename: a directory can replace an empty

@@ -11,7 +11,7 @@ import (
 )
 
 // lock waits until no other login makes this person's home. The lock is in a folder of root's: a lock on /home could be taken
-// by anybody, and would stop all logins. It goes with the process, however that ends.
+// by anybody, and would stop all logins. It goes with the process, however that ends, and its file with the work.
 func (j *job) lock() (unlock func(), err error) {
 	dir := j.opts.LockDir
 	if dir == "" {
@@ -21,14 +21,25 @@ func (j *job) lock() (unlock func(), err error) {
 		return nil, fmt.Errorf("lock: %w", err)
 	}
 	name := filepath.Join(dir, fmt.Sprintf("%d.lock", j.owner.UID))
-	fd, err := unix.Open(name, unix.O_RDWR|unix.O_CREAT|unix.O_NOFOLLOW|unix.O_CLOEXEC|unix.O_NONBLOCK, 0o600)
-	if err != nil {
-		return nil, fmt.Errorf("lock %s: %w", name, err)
+	for {
+		fd, err := unix.Open(name, unix.O_RDWR|unix.O_CREAT|unix.O_NOFOLLOW|unix.O_CLOEXEC|unix.O_NONBLOCK, 0o600)
+		if err != nil {
+			return nil, fmt.Errorf("lock %s: %w", name, err)
+		}
+		if err := flock(j.ctx, fd); err != nil {
+			return nil, fmt.Errorf("lock %s: %w", name, err)
+		}
+		if isFile(fd, name) {
+			return func() { unix.Unlink(name); unix.Close(fd) }, nil
+		}
+		unix.Close(fd) // whoever had it has removed it meanwhile: what is locked here is no longer the lock
 	}
-	if err := flock(j.ctx, fd); err != nil {
-		return nil, fmt.Errorf("lock %s: %w", name, err)
-	}
-	return func() { unix.Close(fd) }, nil
+}
+
+func isFile(fd int, name string) bool {
+	var open, there unix.Stat_t
+	err := errors.Join(unix.Fstat(fd, &open), unix.Lstat(name, &there))
+	return err == nil && open.Ino == there.Ino && open.Dev == there.Dev
 }
 
 func lockDir(dir string) error {

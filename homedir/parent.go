@@ -27,8 +27,8 @@ func (j *job) openParent() (int, error) {
 		if part == "" || part == "." {
 			continue
 		}
-		next, target, err := j.step(dir, part)
 		walked = path.Join(walked, part)
+		next, target, err := j.step(dir, part, walked)
 		switch {
 		case err != nil:
 			unix.Close(dir)
@@ -59,12 +59,16 @@ func (j *job) openParent() (int, error) {
 }
 
 // step opens one component, or makes it, or returns where a link leads that may be followed.
-func (j *job) step(dir int, name string) (next int, target string, err error) {
+func (j *job) step(dir int, name, walked string) (next int, target string, err error) {
 	next, err = openDir(dir, name, unix.O_PATH)
-	if errors.Is(err, unix.ENOENT) {
-		if j.opts.DryRun {
-			return -1, "", nil
-		}
+	switch {
+	case !errors.Is(err, unix.ENOENT):
+	case j.opts.NoParents:
+		return -1, "", ErrNoParent
+	case j.opts.DryRun:
+		return -1, "", nil
+	default:
+		j.hand.label.next(func() string { return walked }, unix.S_IFDIR)
 		return j.makeParent(dir, name)
 	}
 	if errors.Is(err, unix.ELOOP) || errors.Is(err, unix.ENOTDIR) {

@@ -18,7 +18,7 @@ func (j *job) syncTree(top int) error {
 		j.opts.Progress(Progress{Entries: j.result.Entries, Bytes: j.result.Bytes, Syncing: true})
 	}
 	var w *walk
-	w = &walk{threads: syncThreads, visit: func(_ *hand, f *folder) error {
+	w = &walk{threads: syncThreads, hand: func() *hand { return &hand{} }, visit: func(_ *hand, f *folder) error {
 		dir, err := f.open(top)
 		if err != nil {
 			return fmt.Errorf("sync: %w", err)

@@ -10,9 +10,11 @@ import (
 
 // privateThread prepares the calling thread, which is locked to its goroutine and ends with it: a umask of 0 of its own, so
 // that a file's mode is the one it is made with, and no CAP_SYS_RESOURCE, so that the owner's quota and the disk's reserve
-// hold for root too. It says whether the umask is as promised; nothing else depends on it.
+// hold for root too. A limit on file sizes is an error here, not the end of the process: the kernel sends SIGXFSZ to the
+// thread that writes. It says whether the umask is as promised; nothing else depends on it.
 func privateThread() (exact bool) {
 	dropResource()
+	unix.PthreadSigmask(unix.SIG_BLOCK, &unix.Sigset_t{Val: [16]uint64{1 << (unix.SIGXFSZ - 1)}}, nil)
 	if unix.Unshare(unix.CLONE_FS) != nil {
 		return false
 	}

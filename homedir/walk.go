@@ -31,6 +31,11 @@ func (f *folder) names() []string {
 	return out
 }
 
+// path returns the way from the top below root, however long.
+func (f *folder) path(root, name string) string {
+	return strings.Join(append(append([]string{root}, f.names()...), name), "/")
+}
+
 // piece is how much of a path one system call gets: PATH_MAX counts the NUL, and a margin.
 const piece = unix.PathMax - 96
 
@@ -96,16 +101,25 @@ func openBeneath(dir int, rel string) (int, error) {
 type hand struct {
 	exact bool // modes given at creation are the modes that files get: the thread's umask is 0
 	buf   []byte
+	label *labeller // nil without SELinux
 }
 
-func newHand() *hand {
-	return &hand{exact: privateThread(), buf: make([]byte, smallFile)}
+// newHand makes the calling thread, which is locked to its goroutine, one that copies.
+func (j *job) newHand() *hand {
+	h := &hand{exact: privateThread(), buf: make([]byte, smallFile)}
+	if j.labels != nil {
+		h.label = &labeller{job: j, fd: -1}
+	}
+	return h
 }
+
+func (h *hand) close() { h.label.close() }
 
 // walk visits folders, each once, in no order but parents first. It begins with one thread and takes more when the tree turns
 // out to be large: for three files another thread costs more than it brings.
 type walk struct {
 	visit   func(*hand, *folder) error
+	hand    func() *hand // makes the calling thread another one of the walk
 	threads int
 
 	mu      sync.Mutex // guards what follows
@@ -170,8 +184,10 @@ func (w *walk) push(f *folder) {
 	if len(w.stack) > largeTree && w.helpers+1 < w.threads {
 		w.helpers++
 		w.wg.Go(func() {
-			runtime.LockOSThread() // and never unlocked: the thread ends with its umask and its capabilities
-			w.work(newHand())
+			runtime.LockOSThread() // and never unlocked: the thread ends with its umask, capabilities and label
+			h := w.hand()
+			defer h.close()
+			w.work(h)
 		})
 	}
 }
