@@ -1,0 +1,248 @@
+package homedir
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"runtime"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+	"unsafe"
+
+	"golang.org/x/sys/unix"
+)
+
+// child is this test binary making one home, as PWB_HOMEDIR_CHILD says: the folder of a place.
+func child() int {
+	dir := os.Getenv("PWB_HOMEDIR_CHILD")
+	if os.Getenv("PWB_HOMEDIR_OLD") != "" {
+		if err := beOld(); err != nil {
+			fmt.Fprintln(os.Stderr, err)
+			return 2
+		}
+	}
+	opts := Options{Skel: dir + "/skel", LockDir: dir + "/locks", Modes: WithUmask(0o022)}
+	if _, err := Make(ctx, dir+"/home/alice", owner, opts); err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		return 1
+	}
+	return 0
+}
+
+func (p *place) child(env ...string) *exec.Cmd {
+	cmd := exec.Command("/proc/self/exe")
+	cmd.Env = append(append(os.Environ(), "PWB_HOMEDIR_CHILD="+p.dir), env...)
+	return cmd
+}
+
+// beOld takes from this process what old kernels, NFS and seccomp filters of containers do not have.
+func beOld() error {
+	refuse := []struct {
+		call  uint32
+		errno syscall.Errno
+	}{
+		{unix.SYS_RENAMEAT2, unix.EINVAL}, {unix.SYS_OPENAT2, unix.ENOSYS}, {unix.SYS_COPY_FILE_RANGE, unix.ENOSYS},
+		{unix.SYS_UNSHARE, unix.EPERM}, {unix.SYS_SYNC_FILE_RANGE, unix.ENOSYS},
+	}
+	filter := []unix.SockFilter{{Code: unix.BPF_LD | unix.BPF_W | unix.BPF_ABS}} // the number of the call
+	for _, r := range refuse {
+		filter = append(filter,
+			unix.SockFilter{Code: unix.BPF_JMP | unix.BPF_JEQ | unix.BPF_K, K: r.call, Jf: 1},
+			unix.SockFilter{Code: unix.BPF_RET | unix.BPF_K, K: unix.SECCOMP_RET_ERRNO | uint32(r.errno)})
+	}
+	filter = append(filter, unix.SockFilter{Code: unix.BPF_RET | unix.BPF_K, K: unix.SECCOMP_RET_ALLOW})
+	prog := unix.SockFprog{Len: uint16(len(filter)), Filter: &filter[0]}
+	runtime.LockOSThread()
+	if err := unix.Prctl(unix.PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0); err != nil {
+		return err
+	}
+	_, _, errno := unix.Syscall(unix.SYS_SECCOMP, unix.SECCOMP_SET_MODE_FILTER, unix.SECCOMP_FILTER_FLAG_TSYNC, uintptr(unsafe.Pointer(&prog)))
+	if errno != 0 {
+		return errno
+	}
+	if err := unix.Unshare(unix.CLONE_FS); !errors.Is(err, unix.EPERM) {
+		return fmt.Errorf("the filter does not work: %w", err)
+	}
+	return nil
+}
+
+// Every fall-back at once, each of them from the kernel's own mouth.
+func TestAnOldKernel(t *testing.T) {
+	p := newPlace(t)
+	for n := range 30 {
+		p.skel(fmt.Sprintf("d%d/sub/file", n), "x", 0o640)
+	}
+	p.skel("large", strings.Repeat("0123456789abcdef", 40_000), 0o644)
+	was := unix.Umask(0o777) // without a umask of its own, the thread has the process's
+	out, err := p.child("PWB_HOMEDIR_OLD=1").CombinedOutput()
+	unix.Umask(was)
+	if err != nil {
+		t.Fatalf("%v: %s", err, out)
+	}
+	if mode, _ := stat(t, p.home()+"/d7/sub/file"); mode != 0o640 {
+		t.Errorf("a file has %v", mode)
+	}
+	if mode, _ := stat(t, p.home()+"/d7/sub"); mode.Perm() != 0o755 {
+		t.Errorf("a folder has %v", mode)
+	}
+	if b, _ := os.ReadFile(p.home() + "/large"); len(b) != 640_000 || string(b[639_984:]) != "0123456789abcdef" {
+		t.Errorf("a large file has %d bytes", len(b))
+	}
+	if out, err := p.child("PWB_HOMEDIR_OLD=1").CombinedOutput(); err != nil {
+		t.Errorf("the second login: %v: %s", err, out)
+	}
+	if left, _ := os.ReadDir(p.dir + "/home"); len(left) != 1 {
+		t.Errorf("left behind: %v", left)
+	}
+}
+
+// pam_limits may set RLIMIT_FSIZE before the home is made; SIGXFSZ ends a process that does not expect it.
+func TestALimitOnFileSizesIsAnError(t *testing.T) {
+	p := newPlace(t)
+	p.skel("large", strings.Repeat("x", 100_000), 0o644)
+	self, err := os.Executable()
+	p.must(err)
+	cmd := exec.Command("sh", "-c", `ulimit -f 16; exec "$0"`, self)
+	cmd.Env = p.child().Env
+	out, err := cmd.CombinedOutput()
+	if cmd.ProcessState.ExitCode() != 1 || !strings.Contains(string(out), `copy "large" of the skeleton: file too large`) {
+		t.Errorf("%v: %s", err, out)
+	}
+	p.nothing()
+}
+
+// CVE-2020-10737 and its kin: four processes of the new user look for anything of the growing home that they can enter, and
+// swap its folders for links to a folder of root's.
+func TestNobodyGainsByRacing(t *testing.T) {
+	p := newPlace(t)
+	for n := range 60 {
+		p.skel(fmt.Sprintf("d%d/sub/file", n), "x", 0o644)
+	}
+	p.must(os.Mkdir(p.dir+"/victim", 0o755), os.Mkdir(p.dir+"/old", 0o700), os.Mkdir(p.dir+"/notes", 0o700), os.Chown(p.dir+"/notes", int(owner.UID), -1))
+	_, before := stat(t, p.dir+"/victim")
+	for range 4 {
+		cmd := exec.Command("/proc/self/exe")
+		cmd.Env = []string{"PWB_HOMEDIR_ATTACKER=" + p.dir}
+		cmd.Stderr = os.Stderr
+		cmd.SysProcAttr = &syscall.SysProcAttr{Credential: &syscall.Credential{Uid: owner.UID, Gid: owner.GID}} // no Pdeathsig: Make ends threads
+		p.must(cmd.Start())
+		defer func() { cmd.Process.Kill(); cmd.Wait() }()
+	}
+	const saw, entered = "/notes/saw", "/notes/entered"
+	round, patience := 0, time.Now().Add(time.Minute) // on a busy machine the attackers come late
+	for ; round < 40 || !exists(p.dir+saw) && time.Now().Before(patience); round++ {
+		if _, err := Make(ctx, p.home(), owner, p.opts); err != nil {
+			t.Fatalf("round %d: %v", round, err)
+		}
+		if _, now := stat(t, p.dir+"/victim"); now.Uid != 0 || now.Mode != before.Mode || now.Mtim != before.Mtim {
+			t.Fatalf("round %d: root's folder has changed: %+v", round, now)
+		}
+		if _, st := stat(t, p.home()); st.Uid != owner.UID {
+			t.Fatalf("round %d: the home belongs to uid %d", round, st.Uid)
+		}
+		if exists(p.dir + entered) {
+			t.Fatalf("round %d: an attacker was in the building site", round)
+		}
+		p.must(os.Rename(p.home(), fmt.Sprintf("%s/old/%d", p.dir, round))) // they are still in it: it cannot be removed
+	}
+	t.Logf("%d rounds", round)
+	if !exists(p.dir + saw) {
+		t.Errorf("in %d rounds no attacker saw a building site: this has proved nothing", round)
+	}
+}
+
+func exists(name string) bool {
+	_, err := os.Lstat(name)
+	return err == nil
+}
+
+// attack is a process of the new user, until it is killed or its parent is. What it finds out it notes.
+func attack(dir string) {
+	for parent := os.Getppid(); os.Getppid() == parent; {
+		sites, _ := filepath.Glob(dir + "/home/.pwb-mk.*")
+		for _, site := range append(sites, dir+"/home/alice") {
+			if st, err := os.Lstat(site); err == nil && st.Sys().(*syscall.Stat_t).Uid == 0 {
+				os.WriteFile(dir+"/notes/saw", nil, 0o600)
+			}
+			if f, err := os.Open(site); err == nil {
+				// It is handed over when it is whole; to be inside while it is root's is the hole.
+				if st, err := f.Stat(); err == nil && st.Sys().(*syscall.Stat_t).Uid == 0 {
+					os.WriteFile(dir+"/notes/entered", nil, 0o600)
+				}
+				f.Close()
+			}
+			for n := range 60 {
+				sub := fmt.Sprintf("%s/d%d", site, n)
+				if os.Rename(sub, sub+".x") != nil && n == 0 {
+					break
+				}
+				os.Symlink(dir+"/victim", sub)
+			}
+		}
+	}
+}
+
+// Where others may write beside the home, they may have taken the building site's name.
+func TestASiteOfSomebodyElse(t *testing.T) {
+	p := newPlace(t)
+	site := p.dir + "/home/" + stageName(owner.UID)
+	for name, put := range map[string]func() error{
+		"a folder":       func() error { return errors.Join(os.Mkdir(site, 0o755), os.Chown(site, 4999, 4999)) },
+		"a file":         func() error { return os.WriteFile(site, nil, 0o600) },
+		"a link to root": func() error { return os.Symlink("/", site) },
+	} {
+		p.must(put())
+		before, _ := stat(t, site)
+		if _, err := Make(ctx, p.home(), owner, p.opts); !errors.Is(err, ErrSite) {
+			t.Errorf("%s: %v, want %v", name, err, ErrSite)
+		}
+		if after, _ := stat(t, site); after != before || exists(p.home()) {
+			t.Errorf("%s: it was touched, or there is a home", name)
+		}
+		p.must(os.Remove(site))
+	}
+	// Cut off between the gift and the rename, it is the user's already.
+	p.must(os.MkdirAll(site+"/d/e", 0o700), os.Chown(site, int(owner.UID), int(owner.GID)))
+	if r := p.make(); !r.Made {
+		t.Errorf("Make = %+v", r)
+	}
+}
+
+func TestNoLockIsLeft(t *testing.T) {
+	p := newPlace(t)
+	p.make()
+	if left, err := os.ReadDir(p.dir + "/locks"); err != nil || len(left) != 0 {
+		t.Errorf("locks: %v, %v", left, err)
+	}
+}
+
+func TestALockFolderOfSomebodyElse(t *testing.T) {
+	p := newPlace(t)
+	p.must(os.Mkdir(p.dir+"/locks", 0o755), os.Chown(p.dir+"/locks", 4999, 4999))
+	if _, err := Make(ctx, p.home(), owner, p.opts); err == nil || !strings.Contains(err.Error(), "must be a folder that only root can write") {
+		t.Errorf("Make: %v", err)
+	}
+	p.nothing()
+}
+
+func TestEmpty(t *testing.T) {
+	p := newPlace(t)
+	p.skel("file", "x", 0o644)
+	p.opts.Empty = true
+	if r := p.make(); !r.Made || r.Entries != 0 {
+		t.Errorf("Make = %+v", r)
+	}
+}
+
+func TestNoParents(t *testing.T) {
+	p := newPlace(t)
+	p.opts.NoParents = true
+	if _, err := Make(ctx, p.dir+"/home/new/alice", owner, p.opts); !errors.Is(err, ErrNoParent) {
+		t.Errorf("Make: %v", err)
+	}
+	p.nothing()
+}
