@@ -5,7 +5,6 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
-	"flag"
 	"fmt"
 	"io"
 	"os"
@@ -13,6 +12,7 @@ import (
 	"path/filepath"
 	"strconv"
 	"strings"
+	"sync"
 	"syscall"
 	"time"
 
@@ -53,6 +53,9 @@ func mkhomedirCommand() *cli.Command {
 				return err
 			}
 			h := &homeMaker{root: r, user: c.Args().First(), skel: c.String("skel"), dryRun: c.Bool("dry-run"), noSync: c.Bool("no-sync")}
+			if c.IsSet("skel") && !filepath.IsAbs(h.skel) { // where the operator stands counts no more when it is read
+				return cli.Exit(fmt.Sprintf("mkhomedir: --skel %q is not an absolute path", h.skel), 2)
+			}
 			if c.IsSet("umask") {
 				h.umask = new(string)
 				*h.umask = c.String("umask")
@@ -76,10 +79,14 @@ type homeMaker struct {
 	empty          bool // copy nothing
 	dryRun, noSync bool
 	quiet          bool
+	warn           func(string)
 }
 
 func (h *homeMaker) make(ctx context.Context) (homedir.Result, error) {
 	unboundProcess()
+	if err := h.enterRoot(); err != nil {
+		return homedir.Result{}, err
+	}
 	entry, err := h.lookUp()
 	if err != nil {
 		return homedir.Result{}, err
@@ -88,31 +95,39 @@ func (h *homeMaker) make(ctx context.Context) (homedir.Result, error) {
 	if err != nil {
 		return homedir.Result{}, err
 	}
-	if h.root != "" && entry.Home != "" {
-		entry.Home = h.root.Join(entry.Home)
-	}
-	if h.empty {
-		dir, err := os.MkdirTemp("", "pwb-empty-")
-		if err != nil {
-			return homedir.Result{}, err
-		}
-		defer os.Remove(dir)
-		opts.Skel = dir
-	}
 	ctx, stop := signal.NotifyContext(ctx, os.Interrupt, syscall.SIGTERM)
 	defer stop()
-	if opts.Progress != nil {
-		defer clearProgress(os.Stderr)
+	owner := homedir.Owner{UID: uint32(entry.UID), GID: uint32(entry.GID)}
+	if isTerminal(2) && !h.quiet {
+		bar := &progressBar{w: os.Stderr, began: time.Now(), count: func() (homedir.Result, error) {
+			rehearsal := opts
+			rehearsal.DryRun, rehearsal.Progress, rehearsal.Warn = true, nil, nil
+			return homedir.Make(ctx, entry.Home, owner, rehearsal)
+		}}
+		opts.Progress = bar.show
+		defer bar.clear()
 	}
-	return homedir.Make(ctx, entry.Home, homedir.Owner{UID: uint32(entry.UID), GID: uint32(entry.GID)}, opts)
+	return homedir.Make(ctx, entry.Home, owner, opts)
+}
+
+// enterRoot makes the tree of --root all that this process sees: a link in an image, /home to /data/home, is meant to lead
+// to the image's.
+func (h *homeMaker) enterRoot() error {
+	if h.root == "" {
+		return nil
+	}
+	if err := errors.Join(syscall.Chroot(string(h.root)), os.Chdir("/")); err != nil {
+		return fmt.Errorf("--root %s: %w", h.root, err)
+	}
+	return nil
 }
 
 func (h *homeMaker) options() (homedir.Options, error) {
-	warn := func(text string) { fmt.Fprintf(os.Stderr, "pwb: %s\n", text) }
-	opts := homedir.Options{Skel: h.skel, DryRun: h.dryRun, NoSync: h.noSync, Warn: warn, LockDir: h.root.Join(homedir.DefaultLockDir)}
-	if h.skel == "" && h.root != "" {
-		opts.Skel = h.root.Join(homedir.DefaultSkel)
+	warn := h.warn
+	if warn == nil {
+		warn = func(text string) { fmt.Fprintf(os.Stderr, "pwb: %s\n", text) }
 	}
+	opts := homedir.Options{Skel: h.skel, Empty: h.empty, DryRun: h.dryRun, NoSync: h.noSync, Warn: warn}
 	if h.umask != nil {
 		mask, err := homedir.ParseUmask(*h.umask)
 		if err != nil {
@@ -120,7 +135,7 @@ func (h *homeMaker) options() (homedir.Options, error) {
 		}
 		opts.Modes = homedir.WithUmask(mask)
 	} else {
-		opts.Modes = homedir.Defaults(h.root.Join("/etc/login.defs"), warn)
+		opts.Modes = homedir.Defaults("/etc/login.defs", warn)
 	}
 	if h.homeMode != "" {
 		mode, err := homedir.ParseUmask(h.homeMode)
@@ -129,18 +144,16 @@ func (h *homeMaker) options() (homedir.Options, error) {
 		}
 		opts.Modes.Home = mode | 0o700
 	}
-	if _, err := unix.IoctlGetTermios(2, unix.TCGETS); err == nil && !h.quiet {
-		opts.Progress = progressBar(os.Stderr, time.Now())
-	}
 	return opts, nil
 }
 
-// lookUp finds the account: the machine's, or with --root the one in that tree's passwd file.
+// lookUp finds the account: the machine's, or with --root the one in that tree's passwd file, whose other sources are not
+// running.
 func (h *homeMaker) lookUp() (passwd.Entry, error) {
 	if h.root == "" {
 		return passwd.ByName(h.user)
 	}
-	f, err := os.Open(h.root.Join("/etc/passwd"))
+	f, err := os.Open("/etc/passwd")
 	if err != nil {
 		return passwd.Entry{}, err
 	}
@@ -163,7 +176,8 @@ func (h *homeMaker) lookUp() (passwd.Entry, error) {
 func (h *homeMaker) print(w io.Writer, r homedir.Result, asJSON bool) error {
 	if asJSON {
 		return json.NewEncoder(w).Encode(map[string]any{
-			"user": h.user, "home": r.Path, "made": r.Made, "dry_run": h.dryRun, "entries": r.Entries, "bytes": r.Bytes, "skipped": r.Skipped,
+			"user": h.user, "home": r.Path, "made": r.Made, "existed": r.Existed, "no_home": r.NoHome, "dry_run": h.dryRun,
+			"entries": r.Entries, "bytes": r.Bytes, "skipped": r.Skipped,
 		})
 	}
 	switch {
@@ -171,7 +185,7 @@ func (h *homeMaker) print(w io.Writer, r homedir.Result, asJSON bool) error {
 		fmt.Fprintf(w, "%s: made, %d entries, %d bytes\n", r.Path, r.Entries, r.Bytes)
 	case r.NoHome:
 		fmt.Fprintf(w, "%s: no home by convention; nothing made\n", r.Path)
-	case h.dryRun && r.Entries > 0:
+	case h.dryRun && !r.Existed:
 		fmt.Fprintf(w, "%s: would be made, %d entries, %d bytes\n", r.Path, r.Entries, r.Bytes)
 	default:
 		fmt.Fprintf(w, "%s: is there; left alone\n", r.Path)
@@ -201,85 +215,66 @@ func homeStatus(err error) int {
 	return statusDenied
 }
 
-// progressBar draws on a terminal, once a copy has taken a second.
-func progressBar(w io.Writer, began time.Time) func(homedir.Progress) {
-	return func(p homedir.Progress) {
-		if time.Since(began) < time.Second {
-			return
-		}
-		doing := "copying"
-		if p.Syncing {
-			doing = "writing to disk"
-		}
-		fmt.Fprintf(w, "\r\x1b[K%s: %d entries, %.1f MiB, %d s", doing, p.Entries, float64(p.Bytes)/(1<<20), int(time.Since(began).Seconds()))
-	}
+func isTerminal(fd int) bool {
+	_, err := unix.IoctlGetTermios(fd, unix.TCGETS)
+	return err == nil
 }
 
-func clearProgress(w io.Writer) { fmt.Fprint(w, "\r\x1b[K") }
+// progressBar draws on a terminal, once a copy has taken a second. What there is to copy is counted only then: most homes are
+// there before anybody could read a bar.
+type progressBar struct {
+	w     io.Writer
+	began time.Time
+	count func() (homedir.Result, error)
 
-// multicall plays the programs that pwb can stand in for, by the name it is called with: Linux-PAM's mkhomedir_helper, and
-// the mkhomedir of oddjob. ok is false for any other name.
-func multicall(argv []string) (status int, ok bool) {
-	switch filepath.Base(argv[0]) {
-	case "mkhomedir_helper":
-		return mkhomedirHelper(argv[1:]), true
-	case "mkhomedir":
-		return oddjobMkhomedir(argv[1:]), true
-	}
-	return 0, false
+	once  sync.Once
+	mu    sync.Mutex // guards what follows
+	total homedir.Result
+	drawn bool
 }
 
-// mkhomedirHelper takes the arguments that pam_mkhomedir(8) gives: USER [UMASK [SKEL [HOME_MODE]]].
-func mkhomedirHelper(args []string) int {
-	if len(args) < 1 || len(args) > 4 {
-		fmt.Fprintln(os.Stderr, "usage: mkhomedir_helper USER [UMASK [SKEL [HOME_MODE]]]")
-		return statusSession
+func (b *progressBar) show(p homedir.Progress) {
+	took := time.Since(b.began)
+	if took < time.Second {
+		return
 	}
-	h := &homeMaker{user: args[0], quiet: true}
-	if len(args) > 1 {
-		h.umask = &args[1]
+	b.once.Do(func() { go b.learn() })
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.drawn = true
+	doing := "copying"
+	if p.Syncing {
+		doing = "writing to the disk"
 	}
-	if len(args) > 2 {
-		h.skel, h.empty = args[2], args[2] == ""
-	}
-	if len(args) > 3 {
-		h.homeMode = args[3]
-	}
-	if _, err := h.make(context.Background()); err != nil {
-		fmt.Fprintf(os.Stderr, "mkhomedir_helper: %v\n", err)
-		return homeStatus(err)
-	}
-	return 0
+	fmt.Fprintf(b.w, "\r\x1b[K%s%s: %d entries, %.1f MiB, %d s", b.bar(p), doing, p.Entries, float64(p.Bytes)/(1<<20), int(took.Seconds()))
 }
 
-// oddjobMkhomedir takes oddjob's options, and the user's name on standard input or as the last argument.
-func oddjobMkhomedir(args []string) int {
-	flags := flag.NewFlagSet("mkhomedir", flag.ContinueOnError)
-	quiet := flags.Bool("q", false, "say nothing")
-	none := flags.Bool("n", false, "copy no skeleton")
-	skel := flags.String("s", "", "skeleton")
-	umask := flags.String("u", "", "umask, octal")
-	if err := flags.Parse(args); err != nil {
-		return 1
+func (b *progressBar) learn() {
+	total, err := b.count()
+	if err != nil { // the copy will meet it too
+		return
 	}
-	user := flags.Arg(0)
-	if user == "" {
-		line, _ := bufio.NewReader(io.LimitReader(os.Stdin, 4096)).ReadString('\n')
-		user = strings.TrimRight(line, "\n")
+	b.mu.Lock()
+	b.total = total
+	b.mu.Unlock()
+}
+
+// bar is nothing until the whole is known. A small file costs about as much as 4 KiB of a large one.
+func (b *progressBar) bar(p homedir.Progress) string {
+	const width, entry = 24, 4096
+	whole := b.total.Bytes + b.total.Entries*entry
+	if whole == 0 {
+		return ""
 	}
-	h := &homeMaker{user: user, skel: *skel, empty: *none, quiet: true}
-	flags.Visit(func(f *flag.Flag) {
-		if f.Name == "u" {
-			h.umask = umask
-		}
-	})
-	result, err := h.make(context.Background())
-	if err != nil {
-		fmt.Fprintf(os.Stderr, "mkhomedir: %v\n", err)
-		return 1
+	done := min(float64(p.Bytes+p.Entries*entry)/float64(whole), 1)
+	filled := int(done * width)
+	return fmt.Sprintf("[%s%s] %3d %% ", strings.Repeat("#", filled), strings.Repeat(".", width-filled), int(done*100))
+}
+
+func (b *progressBar) clear() {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if b.drawn {
+		fmt.Fprint(b.w, "\r\x1b[K")
 	}
-	if result.Made && !*quiet {
-		fmt.Printf("Creating home directory for %s.\n", user)
-	}
-	return 0
 }

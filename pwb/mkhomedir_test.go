@@ -1,0 +1,309 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/pwb-project/pwb/homedir"
+	"github.com/pwb-project/pwb/internal/nstest"
+)
+
+func homeTree(t *testing.T) *tree {
+	nstest.Need(t)
+	r := newTree(t)
+	r.write("/etc/passwd", "root:x:0:0::/root:/bin/sh\nalice:x:4711:4712::/home/alice:/bin/sh\nodd:x:4713:4713::home:/bin/sh\nnobody:x:65534:65534::/nonexistent:/bin/sh\n", 0o644)
+	r.write("/etc/login.defs", "UMASK 027\n", 0o644)
+	r.write("/etc/skel/.profile", "hello", 0o644)
+	return r
+}
+
+func TestMkhomedir(t *testing.T) {
+	r := homeTree(t)
+	for _, tt := range []struct {
+		args      []string
+		out, errs string
+		status    int
+	}{
+		{[]string{"--dry-run", "alice"}, "/home/alice: would be made, 1 entries, 5 bytes\n", "", 0},
+		{[]string{"--dry-run", "--json", "alice"}, `{"bytes":5,"dry_run":true,"entries":1,"existed":false,"home":"/home/alice","made":false,"no_home":false,"skipped":0,"user":"alice"}` + "\n", "", 0},
+		{[]string{"alice"}, "/home/alice: made, 1 entries, 5 bytes\n", "", 0},
+		{[]string{"alice"}, "/home/alice: is there; left alone\n", "", 0},
+		{[]string{"--dry-run", "alice"}, "/home/alice: is there; left alone\n", "", 0},
+		{[]string{"nobody"}, "/nonexistent: no home by convention; nothing made\n", "pwb: accounts whose home is /nonexistent have none; nothing is made\n", 0},
+		{[]string{"nobody-here"}, "", `pwb: look up "nobody-here": no such account` + "\n", statusUnknown},
+		{[]string{"odd"}, "", `pwb: home directory "home": not a path for a home directory` + "\n", statusSession},
+		{[]string{"--umask", "0x3f", "alice"}, "", `pwb: umask "0x3f": not an octal number from 0 to 0777` + "\n", statusSession},
+		{[]string{"--umask", "", "alice"}, "", `pwb: umask "": not an octal number from 0 to 0777` + "\n", statusSession},
+		{[]string{"--skel", "skel", "alice"}, "", `pwb: mkhomedir: --skel "skel" is not an absolute path` + "\n", 2},
+		{[]string{"--skel", "/nowhere", "root"}, "", "pwb: make home directory /root: the skeleton cannot be used: /nowhere: no such file or directory\n", statusDenied},
+	} {
+		out, errs, status := r.pwb("", append([]string{"mkhomedir"}, tt.args...)...)
+		if out != tt.out || status != tt.status || errs != tt.errs {
+			t.Errorf("%v: %q, %q, %d; want %q, %q, %d", tt.args, out, errs, status, tt.out, tt.errs, tt.status)
+		}
+	}
+	if st, err := os.Stat(r.dir + "/home/alice"); err != nil || st.Mode().Perm() != 0o750 {
+		t.Errorf("the home: %v, %v", st, err)
+	}
+}
+
+func TestMkhomedirJSON(t *testing.T) {
+	r := homeTree(t)
+	out, errs, status := r.pwb("", "mkhomedir", "--json", "--umask", "77", "alice")
+	var got struct {
+		User, Home     string
+		Made           bool
+		Entries, Bytes int64
+	}
+	if err := json.Unmarshal([]byte(out), &got); err != nil || status != 0 || errs != "" {
+		t.Fatalf("%q, %q, %d: %v", out, errs, status, err)
+	}
+	if got.User != "alice" || got.Home != "/home/alice" || !got.Made || got.Entries != 1 || got.Bytes != 5 {
+		t.Errorf("%+v", got)
+	}
+	if st, err := os.Stat(r.dir + "/home/alice/.profile"); err != nil || st.Mode().Perm() != 0o600 {
+		t.Errorf("under umask 77, which is octal: %v, %v", st, err)
+	}
+}
+
+// A link of an image leads to a place in the image.
+func TestMkhomedirStaysBelowRoot(t *testing.T) {
+	r := homeTree(t)
+	outside := t.TempDir()
+	if err := errors.Join(os.MkdirAll(r.dir+outside, 0o755), os.Symlink(outside, r.dir+"/home")); err != nil {
+		t.Fatal(err)
+	}
+	if out, errs, status := r.pwb("", "mkhomedir", "alice"); status != 0 {
+		t.Fatalf("%q, %q, %d", out, errs, status)
+	}
+	if left, _ := os.ReadDir(outside); len(left) != 0 {
+		t.Errorf("outside of the root: %v", left)
+	}
+	if _, err := os.Stat(r.dir + outside + "/alice/.profile"); err != nil {
+		t.Error(err)
+	}
+}
+
+func TestProgressBar(t *testing.T) {
+	var out bytes.Buffer
+	counted := make(chan struct{})
+	b := &progressBar{w: &out, began: time.Now(), count: func() (homedir.Result, error) {
+		defer close(counted)
+		return homedir.Result{Entries: 1, Bytes: 100<<20 - 4096}, nil
+	}}
+	b.show(homedir.Progress{Bytes: 1 << 20})
+	b.clear()
+	if out.Len() != 0 {
+		t.Errorf("in the first second: %q", out.String())
+	}
+	b.began = b.began.Add(-3 * time.Second)
+	b.show(homedir.Progress{Bytes: 25 << 20, Entries: 0})
+	<-counted
+	for b.mu.Lock(); b.total.Entries == 0; b.mu.Lock() {
+		b.mu.Unlock()
+	}
+	b.mu.Unlock()
+	out.Reset()
+	b.show(homedir.Progress{Bytes: 50 << 20, Entries: 0})
+	b.show(homedir.Progress{Bytes: 200 << 20, Entries: 1, Syncing: true})
+	b.clear()
+	want := "\r\x1b[K[############............]  50 % copying: 0 entries, 50.0 MiB, 3 s" +
+		"\r\x1b[K[########################] 100 % writing to the disk: 1 entries, 200.0 MiB, 3 s\r\x1b[K"
+	if out.String() != want {
+		t.Errorf("%q, want %q", out.String(), want)
+	}
+}
+
+// Called by the names of the programs that it can stand in for.
+func TestOtherNames(t *testing.T) {
+	r := newTree(t)
+	for _, tt := range []struct {
+		name, input string
+		args        []string
+		status      int
+		errs        string
+	}{
+		{"/usr/sbin/mkhomedir_helper", "", nil, statusSession, "usage: mkhomedir_helper USER [UMASK [SKEL [HOME_MODE]]]\n"},
+		{"/usr/sbin/mkhomedir_helper", "", []string{"no-such-user-here", "0077", "/etc/skel"}, statusUnknown, `mkhomedir_helper: look up "no-such-user-here": no such account` + "\n"},
+		{"mkhomedir_helper", "", []string{"root", "99"}, statusSession, `mkhomedir_helper: umask "99": not an octal number from 0 to 0777` + "\n"},
+		{"mkhomedir_helper", "", []string{"root", "0077", "/etc/skel", "700x"}, statusSession, `mkhomedir_helper: mode of the home "700x": not an octal number from 0 to 0777` + "\n"},
+		{"mkhomedir_helper", "", []string{"root"}, 0, ""},
+		{"mkhomedir", "no-such-user-here\n", []string{"-q"}, oddjobInvalid, `mkhomedir: look up "no-such-user-here": no such account` + "\n"},
+		{"mkhomedir", "\n\n", nil, oddjobInvalid, "mkhomedir: no user's name on standard input\n"},
+		{"mkhomedir", "root\n", []string{"-u", "0x3f"}, oddjobFailure, `mkhomedir: umask "0x3f": not an octal number from 0 to 0777` + "\n"},
+		{"mkhomedir", "root\n", []string{"-x"}, oddjobFailure, "mkhomedir: no option -x\nusage: mkhomedir [-nq] [-s skel] [-u umask] <user\n"},
+		{"mkhomedir", "root\n", []string{"-qu"}, oddjobFailure, "mkhomedir: option -u wants a value\nusage: mkhomedir [-nq] [-s skel] [-u umask] <user\n"},
+		{"mkhomedir", "\nroot\nignored\n", []string{"-qnu0077"}, 0, ""},
+	} {
+		out, errs, status := r.as(tt.name, tt.input, tt.args...)
+		if out != "" || errs != tt.errs || status != tt.status {
+			t.Errorf("%s %q: %q, %q, %d; want %q, %d", tt.name, tt.args, out, errs, status, tt.errs, tt.status)
+		}
+	}
+}
+
+func TestOddjobOptions(t *testing.T) {
+	for args, want := range map[string]string{
+		"": `"" "" false false`, "-q": `"" "" false true`, "-nq": `"" "" true true`, "-u 0077 -s /skel": `"0077" "/skel" false false`,
+		"-qu0077": `"0077" "" false true`, "-f -s/skel": `"" "/skel" false false`, "-- -q": `"" "" false false`,
+	} {
+		h := new(homeMaker)
+		silent, err := h.oddjobOptions(strings.Fields(args))
+		umask := ""
+		if h.umask != nil {
+			umask = *h.umask
+		}
+		if got := fmt.Sprintf("%q %q %v %v", umask, h.skel, h.empty, silent); err != nil || got != want {
+			t.Errorf("%q: %s, %v; want %s", args, got, err, want)
+		}
+	}
+}
+
+// pam_oddjob_mkhomedir, D-Bus and oddjobd are the real ones, and know nothing of us but our file in oddjobd.conf.d.
+func TestOddjob(t *testing.T) {
+	m := newOddjob(t)
+	m.start("dbus-daemon", "--system", "--nofork", "--nopidfile")
+	m.until("D-Bus", func() bool {
+		return exec.Command("dbus-send", "--system", "--dest=org.freedesktop.DBus", "/", "org.freedesktop.DBus.Peer.Ping").Run() == nil
+	})
+	m.start("oddjobd", "-n")
+	m.until("oddjobd", func() bool {
+		out, _ := exec.Command("dbus-send", "--system", "--print-reply", "--dest=org.freedesktop.DBus", "/", "org.freedesktop.DBus.NameHasOwner", "string:com.redhat.oddjob_mkhomedir").Output()
+		return bytes.Contains(out, []byte("true"))
+	})
+	home := m.dir + "/home/alice"
+	out, err := exec.Command("pamtester", "homes", "alice", "open_session").CombinedOutput()
+	if want := "Creating home directory for alice.\n"; err != nil || !strings.Contains(string(out), want) {
+		t.Errorf("open_session: %v, %q; want %q", err, out, want)
+	}
+	st, err := os.Stat(home)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if uid := st.Sys().(*syscall.Stat_t).Uid; uid != 4711 || st.Mode().Perm() != 0o700 {
+		t.Errorf("the home: uid %d, %v", uid, st.Mode())
+	}
+	if b, err := os.ReadFile(home + "/.profile"); err != nil || string(b) != "hello" {
+		t.Errorf("the profile: %q, %v", b, err)
+	}
+	if left, _ := os.ReadDir(m.dir + "/home"); len(left) != 1 {
+		t.Errorf("left behind: %v", left)
+	}
+	if out, err := exec.Command("pamtester", "homes", "alice", "open_session").CombinedOutput(); err != nil || strings.Contains(string(out), "Creating") {
+		t.Errorf("the second session: %v, %q", err, out)
+	}
+	request := []string{"-s", "com.redhat.oddjob_mkhomedir", "-o", "/", "-i", "com.redhat.oddjob_mkhomedir", "mkhomedirfor", "nobody-here"}
+	if out, err := exec.Command("oddjob_request", request...).CombinedOutput(); err == nil || !strings.Contains(string(out), `look up "nobody-here": no such account`) {
+		t.Errorf("a request for nobody: %v, %q", err, out)
+	}
+}
+
+// oddjob is a machine with oddjobd, as far as this process sees.
+type oddjob struct {
+	t   *testing.T
+	dir string
+}
+
+func newOddjob(t *testing.T) *oddjob {
+	nstest.Need(t)
+	for _, name := range []string{"oddjobd", "oddjob_request", "dbus-daemon", "dbus-send", "pamtester"} {
+		if _, err := exec.LookPath(name); err != nil {
+			t.Fatalf("%v; run: make deps", err)
+		}
+	}
+	m := &oddjob{t, "/mnt"}
+	m.mount("tmpfs", m.dir, "tmpfs", 0)
+	m.mount("tmpfs", "/run", "tmpfs", 0)
+	m.mount("tmpfs", "/usr/libexec", "tmpfs", 0)
+	m.do(os.MkdirAll("/usr/libexec/pwb", 0o755), os.MkdirAll("/run/dbus", 0o755), os.Symlink("pwb", "/usr/libexec/pwb/mkhomedir"))
+	if out, err := exec.Command("go", "build", "-o", "/usr/libexec/pwb/pwb", ".").CombinedOutput(); err != nil {
+		t.Fatalf("build: %v: %s", err, out)
+	}
+	m.replace("/etc/oddjobd.conf.d", map[string]string{"oddjobd-mkhomedir.conf": read(t, "../homedir/oddjob/oddjobd-mkhomedir.conf")})
+	m.replace("/etc/skel", map[string]string{".profile": "hello"})
+	m.replace("/etc/pam.d", map[string]string{"homes": "auth required pam_permit.so\naccount required pam_permit.so\nsession required pam_permit.so\nsession optional pam_oddjob_mkhomedir.so\n"})
+	m.replaceFile("/etc/passwd", read(t, "/etc/passwd")+"alice:x:4711:4712::"+m.dir+"/home/alice:/bin/sh\n")
+	m.replaceFile("/etc/login.defs", "UMASK 077\n")
+	return m
+}
+
+func (m *oddjob) do(errs ...error) {
+	m.t.Helper()
+	if err := errors.Join(errs...); err != nil {
+		m.t.Fatal(err)
+	}
+}
+
+// mount is undone with the test, so that other tests find the machine as it was.
+func (m *oddjob) mount(source, target, kind string, flags uintptr) {
+	m.t.Helper()
+	data := ""
+	if kind == "tmpfs" {
+		data = "mode=0755"
+	}
+	m.do(unix.Mount(source, target, kind, flags, data))
+	m.t.Cleanup(func() { unix.Unmount(target, unix.MNT_DETACH) })
+}
+
+func (m *oddjob) replace(dir string, files map[string]string) {
+	m.t.Helper()
+	m.mount("tmpfs", dir, "tmpfs", 0)
+	for name, text := range files {
+		m.do(os.WriteFile(filepath.Join(dir, name), []byte(text), 0o644))
+	}
+}
+
+func (m *oddjob) replaceFile(name, text string) {
+	m.t.Helper()
+	copied := filepath.Join(m.dir, filepath.Base(name))
+	m.do(os.WriteFile(copied, []byte(text), 0o644))
+	m.mount(copied, name, "", unix.MS_BIND)
+}
+
+// start runs a daemon until the test ends.
+func (m *oddjob) start(name string, args ...string) {
+	m.t.Helper()
+	var out bytes.Buffer
+	ctx, stop := context.WithCancel(context.Background())
+	cmd := exec.CommandContext(ctx, name, args...)
+	cmd.Stdout, cmd.Stderr = &out, &out
+	m.do(cmd.Start())
+	m.t.Cleanup(func() {
+		stop()
+		cmd.Wait()
+		if m.t.Failed() {
+			m.t.Logf("%s %s: %s", name, slices.Concat(args), out.String())
+		}
+	})
+}
+
+func (m *oddjob) until(what string, is func() bool) {
+	m.t.Helper()
+	for deadline := time.Now().Add(20 * time.Second); !is(); time.Sleep(5 * time.Millisecond) {
+		if time.Now().After(deadline) {
+			m.t.Fatalf("%s does not answer", what)
+		}
+	}
+}
+
+func read(t *testing.T, name string) string {
+	t.Helper()
+	b, err := os.ReadFile(name)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(b)
+}
