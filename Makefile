@@ -42,6 +42,7 @@ all: build
 
 include pam_pwb/module.mk
 include pamtester/module.mk
+include homedir/module.mk
 
 build: build/pam_pwb.so build/pwb build/pamtester
 
@@ -83,7 +84,7 @@ fuzz:
 		done; \
 	done
 
-bench: build
+bench: build bench-homedir
 	$(GO) test -run '^$$' -bench . -benchtime 200x ./internal/hosttest
 
 # Black-box checks that live beside the project, not in it.
@@ -109,8 +110,10 @@ install-files:
 	$(INSTALL) -m 0644 pwb/systemd/tmpfiles.conf $(DESTDIR)$(tmpfiles)/pwb.conf
 	$(INSTALL) -m 0644 pamtester/pamtester.1 $(DESTDIR)$(mandir)/man1
 	$(INSTALL) -m 0644 internal/config/pwb.conf.5 $(DESTDIR)$(mandir)/man5
-	$(INSTALL) -m 0644 pam_pwb/pam_pwb.8 pwb/pwb.8 $(DESTDIR)$(mandir)/man8
-	$(INSTALL) -m 0644 README.md CHANGELOG.md pam_pwb/PROTOCOL $(DESTDIR)$(docdir)
+	$(INSTALL) -m 0644 pam_pwb/pam_pwb.8 pwb/pwb.8 $(HOMEDIR_MAN8) $(DESTDIR)$(mandir)/man8
+	$(INSTALL) -m 0644 README.md CHANGELOG.md pam_pwb/PROTOCOL $(HOMEDIR_ODDJOB) $(DESTDIR)$(docdir)
+	$(INSTALL) -d $(DESTDIR)$(dir $(HOMEDIR_LINK))
+	ln -sf $(bindir)/pwb $(DESTDIR)$(HOMEDIR_LINK)
 
 FORCE:
 clean:
