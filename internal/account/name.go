@@ -55,6 +55,15 @@ func parseName(s string, limit int) (Name, error) {
 type NamePolicy struct {
 	Domains []string // when set, the claim must have one of these domains, which is removed
 	Keep    bool     // the domain stays a part of the name: alice@example.com
+	Full    bool     // Derive makes it a part of the name: alice_example.com
+}
+
+// Of returns the name for an account that pwb makes: as Derive, but with a kept domain as LoginName.
+func (p NamePolicy) Of(claim string) (Name, error) {
+	if p.Keep {
+		return p.LoginName(claim)
+	}
+	return p.Derive(claim)
 }
 
 // LoginName returns the login name that a claim proposes. Letters are folded to lower case, in ASCII only: directories do not
@@ -65,8 +74,8 @@ func (p NamePolicy) LoginName(claim string) (Name, error) {
 	if strings.Contains(domain, "@") {
 		return "", fmt.Errorf("login name %q has two '@': %w", claim, ErrName)
 	}
-	if len(p.Domains) > 0 && !slices.ContainsFunc(p.Domains, func(d string) bool { return strings.EqualFold(d, domain) }) {
-		return "", fmt.Errorf("username %q is of no domain that username-domain allows: %w", claim, ErrName)
+	if err := p.allow(claim, domain); err != nil {
+		return "", err
 	}
 	name, err := ParseName(local)
 	if err != nil || !p.Keep || !has {
@@ -76,6 +85,14 @@ func (p NamePolicy) LoginName(claim string) (Name, error) {
 		return "", fmt.Errorf("username %q has a domain that no login name can have: %w", claim, ErrName)
 	}
 	return name + "@" + Name(domain), nil
+}
+
+// allow holds a claim to the domains that are let in.
+func (p NamePolicy) allow(claim, domain string) error {
+	if len(p.Domains) > 0 && !slices.ContainsFunc(p.Domains, func(d string) bool { return strings.EqualFold(d, domain) }) {
+		return fmt.Errorf("username %q is of no domain that username-domain allows: %w", claim, ErrName)
+	}
+	return nil
 }
 
 func lower(r rune) rune {

@@ -37,6 +37,7 @@ var libraries = map[string][]string{
 	"github.com/coreos/go-oidc/v3":     {"internal/ticket"},
 	"github.com/go-jose/go-jose/v4":    {"internal/ticket"},
 	"golang.org/x/sync":                {"internal/ticket"},
+	"golang.org/x/text":                {"internal/account"},
 	"modernc.org/sqlite":               {"internal/store"},
 	"github.com/msteinert/pam/v2":      {"internal/session"},
 	"github.com/urfave/cli/v2":         {"pwb"},
