@@ -1,6 +1,6 @@
-// Package store keeps accounts and spent tickets in SQL. It promises that a ticket is spent once, whichever processes try at
-// once and whenever one is killed; that a name and a subject which have met stay together for ever; and that it never says
-// yes when it cannot say: every doubt is ErrUnavailable.
+// Package store keeps accounts, groups and spent tickets in SQL. It promises that a ticket is spent once, whichever processes
+// try at once and whenever one is killed; that a name and a subject which have met stay together for ever; that no id and no
+// name is given twice; and that it never says yes when it cannot say: every doubt is ErrUnavailable.
 //
 // The database is SQLite in a folder of the service user's. Each write is one transaction, durable when it returns.
 package store
@@ -18,8 +18,6 @@ import (
 	"time"
 
 	_ "modernc.org/sqlite" // the driver "sqlite"
-
-	"github.com/pwb-project/pwb/internal/account"
 )
 
 // What the store says; errors wrap one of these.
@@ -27,6 +25,7 @@ var (
 	ErrNotFound    = errors.New("no such account in the store")
 	ErrSpent       = errors.New("this ticket has been spent")
 	ErrBound       = errors.New("the login name belongs to somebody else")
+	ErrTaken       = errors.New("the id or name was given in the same moment")
 	ErrInactive    = errors.New("the account is locked")
 	ErrUnavailable = errors.New("the account store cannot tell")
 )
@@ -51,7 +50,7 @@ type Store struct {
 var schema embed.FS
 
 const (
-	schemaVersion = 1
+	schemaVersion = 2
 	busyMillis    = 5000 // within the ten seconds that a host gives a call
 	spentMargin   = 24 * time.Hour
 	purgeAtOnce   = 50
@@ -228,163 +227,8 @@ func unavailable(doing string, err error) error {
 	switch {
 	case err == nil:
 		return nil
-	case errors.Is(err, ErrSpent), errors.Is(err, ErrBound), errors.Is(err, ErrInactive), errors.Is(err, ErrNotFound):
+	case errors.Is(err, ErrSpent), errors.Is(err, ErrBound), errors.Is(err, ErrInactive), errors.Is(err, ErrNotFound), errors.Is(err, ErrTaken):
 		return fmt.Errorf("%s: %w", doing, err)
 	}
 	return fmt.Errorf("%s: %w: %w", doing, ErrUnavailable, err)
-}
-
-// Account is one row.
-type Account struct {
-	Name       account.Name
-	Identity   account.Identity
-	Active     bool
-	FirstLogin time.Time
-	LastLogin  time.Time
-}
-
-// Redemption is a ticket on its way to being spent.
-type Redemption struct {
-	Key      [32]byte
-	Expires  time.Time
-	Identity account.Identity
-	Name     account.Name
-	Reuse    bool // a test setting: the key is neither looked for nor kept
-}
-
-// Redeem spends a ticket and binds name and subject to each other when neither is bound, in one transaction. ErrSpent: it was
-// used before. ErrBound: name or subject belongs with another. ErrInactive: the account is locked. On any error nothing is
-// changed, and the ticket is not spent.
-func (s *Store) Redeem(ctx context.Context, r Redemption) error {
-	err := s.write(ctx, func(tx *sql.Tx) error {
-		if !r.Reuse {
-			if err := s.spend(ctx, tx, r); err != nil {
-				return err
-			}
-		}
-		return s.bind(ctx, tx, r)
-	})
-	return unavailable("redeem the ticket", err)
-}
-
-func (s *Store) spend(ctx context.Context, tx *sql.Tx, r Redemption) error {
-	if _, err := s.exec(ctx, tx, purgeSpent, s.now().Add(-spentMargin).Unix(), purgeAtOnce); err != nil {
-		return err
-	}
-	done, err := s.exec(ctx, tx, insertSpent, r.Key[:], r.Expires.Unix())
-	if err != nil {
-		return err
-	}
-	if n, err := done.RowsAffected(); err != nil || n != 1 {
-		return errors.Join(ErrSpent, err)
-	}
-	return nil
-}
-
-func (s *Store) bind(ctx context.Context, tx *sql.Tx, r Redemption) error {
-	now := s.now().Unix()
-	here, err := scanAccount(s.queryRow(ctx, tx, bySubject, r.Identity.Issuer, r.Identity.Subject))
-	switch {
-	case err == nil && here.Name != r.Name:
-		return fmt.Errorf("%s is bound to %q, not to %q: %w", r.Identity.Key(), here.Name, r.Name, ErrBound)
-	case err == nil && !here.Active:
-		return fmt.Errorf("account %q: %w", r.Name, ErrInactive)
-	case err == nil:
-		_, err = s.exec(ctx, tx, updateLogin, now, r.Identity.Username, string(r.Name))
-		return err
-	case !errors.Is(err, sql.ErrNoRows):
-		return err
-	}
-	other, err := scanAccount(s.queryRow(ctx, tx, byName, string(r.Name)))
-	if err == nil {
-		return fmt.Errorf("%q is bound to %s, not to %s: %w", r.Name, other.Identity.Key(), r.Identity.Key(), ErrBound)
-	} else if !errors.Is(err, sql.ErrNoRows) {
-		return err
-	}
-	_, err = tx.ExecContext(ctx, "INSERT INTO account (name, issuer, subject, username, first_login, last_login) VALUES (?, ?, ?, ?, ?, ?)",
-		string(r.Name), r.Identity.Issuer, r.Identity.Subject, r.Identity.Username, now, now)
-	if err != nil {
-		return err
-	}
-	return raise(ctx, tx)
-}
-
-func raise(ctx context.Context, tx *sql.Tx) error {
-	_, err := tx.ExecContext(ctx, "UPDATE revision SET number = number + 1")
-	return err
-}
-
-// What every login asks.
-const (
-	selectAccount = "SELECT name, issuer, subject, username, active, first_login, last_login FROM account "
-	byName        = selectAccount + "WHERE name = ?"
-	bySubject     = selectAccount + "WHERE issuer = ? AND subject = ?"
-	purgeSpent    = "DELETE FROM spent WHERE key IN (SELECT key FROM spent WHERE expires < ? ORDER BY expires LIMIT ?)"
-	insertSpent   = "INSERT INTO spent (key, expires) VALUES (?, ?) ON CONFLICT DO NOTHING"
-	updateLogin   = "UPDATE account SET last_login = ?, username = ? WHERE name = ?"
-)
-
-func scanAccount(row interface{ Scan(...any) error }) (a Account, err error) {
-	var name string
-	var first, last int64
-	err = row.Scan(&name, &a.Identity.Issuer, &a.Identity.Subject, &a.Identity.Username, &a.Active, &first, &last)
-	a.Name, a.FirstLogin, a.LastLogin = account.Name(name), time.Unix(first, 0), time.Unix(last, 0)
-	return a, err
-}
-
-// ByName returns the account of that login name, or ErrNotFound.
-func (s *Store) ByName(ctx context.Context, name account.Name) (Account, error) {
-	return s.one(ctx, fmt.Sprintf("find account %q", name), byName, string(name))
-}
-
-// BySubject returns the account that is bound to an identity's issuer and subject, or ErrNotFound.
-func (s *Store) BySubject(ctx context.Context, id account.Identity) (Account, error) {
-	return s.one(ctx, "find the account of "+id.Key(), bySubject, id.Issuer, id.Subject)
-}
-
-func (s *Store) one(ctx context.Context, doing, query string, args ...any) (Account, error) {
-	a, err := scanAccount(s.queryRow(ctx, nil, query, args...))
-	if errors.Is(err, sql.ErrNoRows) {
-		err = ErrNotFound
-	}
-	return a, unavailable(doing, err)
-}
-
-// Accounts returns all accounts, by name.
-func (s *Store) Accounts(ctx context.Context) ([]Account, error) {
-	rows, err := s.db.QueryContext(ctx, selectAccount+"ORDER BY name")
-	if err != nil {
-		return nil, unavailable("list the accounts", err)
-	}
-	defer rows.Close()
-	var all []Account
-	for rows.Next() {
-		a, err := scanAccount(rows)
-		if err != nil {
-			return nil, unavailable("list the accounts", err)
-		}
-		all = append(all, a)
-	}
-	return all, unavailable("list the accounts", rows.Err())
-}
-
-// SetActive locks an account, or unlocks it; ErrNotFound when there is none of the name.
-func (s *Store) SetActive(ctx context.Context, name account.Name, active bool) error {
-	err := s.write(ctx, func(tx *sql.Tx) error {
-		done, err := tx.ExecContext(ctx, "UPDATE account SET active = ? WHERE name = ?", active, string(name))
-		if err != nil {
-			return err
-		}
-		if n, err := done.RowsAffected(); err != nil || n == 0 {
-			return errors.Join(ErrNotFound, err)
-		}
-		return raise(ctx, tx)
-	})
-	return unavailable(fmt.Sprintf("change account %q", name), err)
-}
-
-// Revision returns the number of changes to accounts so far.
-func (s *Store) Revision(ctx context.Context) (n int64, err error) {
-	err = s.db.QueryRowContext(ctx, "SELECT number FROM revision").Scan(&n)
-	return n, unavailable("read the revision", err)
 }

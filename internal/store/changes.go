@@ -1,0 +1,115 @@
+package store
+
+import (
+	"context"
+	"database/sql"
+
+	"github.com/pwb-project/pwb/internal/account"
+)
+
+// Shown is what NSS shows of an account, or that it shows it no more.
+type Shown struct {
+	Account
+	GIDs []account.GID // of the provider's groups that it is in
+}
+
+// ShownGroup is what NSS shows of a provider's group.
+type ShownGroup struct {
+	Name    account.Name
+	GID     account.GID
+	Members []string
+}
+
+// Changes is what has changed for NSS after one revision, up to another.
+type Changes struct {
+	Revision int64
+	Accounts []Shown
+	Groups   []ShownGroup
+}
+
+// Changes returns what NSS must show anew, or no more, after the revision since; since -1 is everything. It is one view of
+// the store, whatever is written meanwhile.
+func (s *Store) Changes(ctx context.Context, since int64) (*Changes, error) {
+	conn, err := s.db.Conn(ctx)
+	if err != nil {
+		return nil, unavailable("read the changes", err)
+	}
+	defer conn.Close()
+	if _, err := conn.ExecContext(ctx, "BEGIN DEFERRED"); err != nil { // database/sql's own would wait for writers
+		return nil, unavailable("read the changes", err)
+	}
+	defer conn.ExecContext(context.WithoutCancel(ctx), "ROLLBACK")
+	c := new(Changes)
+	if err := conn.QueryRowContext(ctx, "SELECT number FROM revision").Scan(&c.Revision); err != nil {
+		return nil, unavailable("read the changes", err)
+	}
+	if c.Revision == since {
+		return c, nil
+	}
+	if c.Accounts, err = changedAccounts(ctx, conn, since); err != nil {
+		return nil, unavailable("read the changes", err)
+	}
+	c.Groups, err = changedGroups(ctx, conn, since)
+	return c, unavailable("read the changes", err)
+}
+
+func changedAccounts(ctx context.Context, conn *sql.Conn, since int64) (all []Shown, err error) {
+	rows, err := conn.QueryContext(ctx, selectAccount+"WHERE id IS NOT NULL AND revision > ? ORDER BY id", since)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	at := map[account.Name]int{}
+	for rows.Next() {
+		a, err := scanAccount(rows)
+		if err != nil {
+			return nil, err
+		}
+		at[a.Name] = len(all)
+		all = append(all, Shown{Account: a})
+	}
+	if err := rows.Err(); err != nil {
+		return nil, err
+	}
+	return all, eachMember(ctx, conn, "account IN (SELECT name FROM account WHERE id IS NOT NULL AND revision > ?)", since,
+		func(name account.Name, gid account.GID) {
+			if i, ok := at[name]; ok {
+				all[i].GIDs = append(all[i].GIDs, gid)
+			}
+		})
+}
+
+func changedGroups(ctx context.Context, conn *sql.Conn, since int64) (all []ShownGroup, err error) {
+	groups, err := scanGroups(ctx, conn, selectGroup+"WHERE revision > ? ORDER BY gid", since)
+	if err != nil {
+		return nil, err
+	}
+	at := map[account.GID]int{}
+	for i, g := range groups {
+		at[g.GID] = i
+		all = append(all, ShownGroup{Name: g.Name, GID: g.GID})
+	}
+	const live = "gid IN (SELECT gid FROM provider_group WHERE revision > ?) AND account IN (SELECT name FROM account WHERE deleted IS NULL)"
+	return all, eachMember(ctx, conn, live, since, func(name account.Name, gid account.GID) {
+		if i, ok := at[gid]; ok {
+			all[i].Members = append(all[i].Members, string(name))
+		}
+	})
+}
+
+func eachMember(ctx context.Context, conn *sql.Conn, where string, since int64, each func(account.Name, account.GID)) error {
+	rows, err := conn.QueryContext(ctx, "SELECT account, gid FROM membership WHERE "+where+" ORDER BY account, gid", since)
+	if err != nil {
+		return err
+	}
+	defer rows.Close()
+	for rows.Next() {
+		var name account.Name
+		var gid account.GID
+		if err := rows.Scan(&name, &gid); err != nil {
+			return err
+		}
+		each(name, gid)
+	}
+	return rows.Err()
+}

@@ -1,0 +1,270 @@
+package store
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+
+	"github.com/pwb-project/pwb/internal/account"
+)
+
+// ErrExhausted is returned when no id is left to give.
+var ErrExhausted = errors.New("no id is left")
+
+// Reserve returns the next id from start up that was never given, to this caller alone; taken are ranges that belong to
+// others. Whether somebody outside the store has the id is for the caller to ask, who then takes it or lets it go: ids are
+// plenty, and a gap does no harm. What start was before does not matter, so an operator may move it.
+func (s *Store) Reserve(ctx context.Context, start uint32, taken []account.IDRange) (id uint32, err error) {
+	err = s.write(ctx, func(tx *sql.Tx) error {
+		next := start
+		row := tx.QueryRowContext(ctx, "SELECT next FROM sequence WHERE start = ?", start)
+		if err := row.Scan(&next); err != nil && !errors.Is(err, sql.ErrNoRows) {
+			return err
+		}
+		if id, err = firstFree(ctx, tx, next, taken); err != nil {
+			return err
+		}
+		_, err = tx.ExecContext(ctx, "INSERT INTO sequence VALUES (?, ?) ON CONFLICT (start) DO UPDATE SET next = excluded.next", start, int64(id)+1)
+		return err
+	})
+	if errors.Is(err, ErrExhausted) {
+		return 0, fmt.Errorf("reserve an id from %d up: %w", start, err)
+	}
+	return id, unavailable("reserve an id", err)
+}
+
+func firstFree(ctx context.Context, tx *sql.Tx, next uint32, taken []account.IDRange) (uint32, error) {
+	const endOfRun = `SELECT id + 1 FROM given_id g WHERE id >= ? AND NOT EXISTS (SELECT 1 FROM given_id n WHERE n.id = g.id + 1)
+		ORDER BY id LIMIT 1`
+	for {
+		id, ok := account.NextID(next, taken)
+		if !ok {
+			return 0, ErrExhausted
+		}
+		var given bool
+		if err := tx.QueryRowContext(ctx, "SELECT EXISTS (SELECT 1 FROM given_id WHERE id = ?)", id).Scan(&given); err != nil || !given {
+			return id, err
+		}
+		if err := tx.QueryRowContext(ctx, endOfRun, id).Scan(&next); err != nil {
+			return 0, err
+		}
+	}
+}
+
+// Group is a provider's group.
+type Group struct {
+	GID     account.GID
+	Name    account.Name
+	Issuer  string
+	Object  string // the provider's stable name for it
+	Members int    // filled in by Groups
+}
+
+// Groups is what a ticket says of its owner's memberships.
+type Groups struct {
+	Objects  []string // of all groups, when Complete
+	Complete bool     // else nothing is known, and what was known stays
+	New      []Group  // those of Objects that the store did not know, with ids reserved for them
+}
+
+// join makes the memberships of an account what its ticket says. Nothing is written when nothing has changed.
+func (s *Store) join(ctx context.Context, tx *sql.Tx, r Redemption) error {
+	if r.Groups == nil {
+		return nil
+	}
+	var known Known
+	var revision int64
+	if err := tx.QueryRowContext(ctx, "SELECT groups_known FROM account WHERE name = ? AND id IS NOT NULL", string(r.Name)).Scan(&known); errors.Is(err, sql.ErrNoRows) {
+		return nil // the machine's own account, in the machine's own groups
+	} else if err != nil {
+		return err
+	}
+	if !r.Groups.Complete {
+		return mark(ctx, tx, r.Name, known, Stale)
+	}
+	have, err := objectsOf(ctx, tx, r.Name)
+	if err != nil {
+		return err
+	}
+	add, remove := difference(r.Groups.Objects, have)
+	if len(add)+len(remove) > 0 {
+		if revision, err = raise(ctx, tx); err != nil {
+			return err
+		}
+		if _, err := tx.ExecContext(ctx, "UPDATE account SET revision = ? WHERE name = ?", revision, string(r.Name)); err != nil {
+			return err
+		}
+	}
+	if err := insertGroups(ctx, tx, r.Groups.New, revision); err != nil {
+		return err
+	}
+	const touch = "UPDATE provider_group SET revision = ? WHERE issuer = ? AND object = ?"
+	for _, step := range []struct {
+		objects []string
+		query   string
+	}{
+		{add, "INSERT INTO membership SELECT ?, gid FROM provider_group WHERE issuer = ? AND object = ?"},
+		{remove, "DELETE FROM membership WHERE account = ? AND gid = (SELECT gid FROM provider_group WHERE issuer = ? AND object = ?)"},
+	} {
+		for _, object := range step.objects {
+			done, err := tx.ExecContext(ctx, step.query, string(r.Name), r.Identity.Issuer, object)
+			if err != nil {
+				return err
+			}
+			if n, err := done.RowsAffected(); err != nil || n != 1 {
+				return errors.Join(fmt.Errorf("group %q: %w", object, ErrTaken), err)
+			}
+			if _, err := tx.ExecContext(ctx, touch, revision, r.Identity.Issuer, object); err != nil {
+				return err
+			}
+		}
+	}
+	return mark(ctx, tx, r.Name, known, Told)
+}
+
+func mark(ctx context.Context, tx *sql.Tx, name account.Name, was, is Known) error {
+	if was == is || was == Untold && is == Stale {
+		return nil
+	}
+	_, err := tx.ExecContext(ctx, "UPDATE account SET groups_known = ? WHERE name = ?", is, string(name))
+	return err
+}
+
+func insertGroups(ctx context.Context, tx *sql.Tx, groups []Group, revision int64) error {
+	for _, g := range groups {
+		if err := errors.Join(give(ctx, tx, "id", g.GID), give(ctx, tx, "name", string(g.Name))); err != nil {
+			return err
+		}
+		_, err := tx.ExecContext(ctx, "INSERT INTO provider_group (gid, name, issuer, object, revision) VALUES (?, ?, ?, ?, ?)",
+			g.GID, string(g.Name), g.Issuer, g.Object, revision)
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// difference returns what is in want only, and what is in have only.
+func difference(want, have []string) (add, remove []string) {
+	in := map[string]int{}
+	for _, h := range have {
+		in[h] = 1
+	}
+	for _, w := range want {
+		if in[w] == 0 {
+			add = append(add, w)
+		}
+		in[w] = 2
+	}
+	for _, h := range have {
+		if in[h] == 1 {
+			remove = append(remove, h)
+		}
+	}
+	return add, remove
+}
+
+type rowsQueryer interface {
+	QueryContext(ctx context.Context, query string, args ...any) (*sql.Rows, error)
+}
+
+func objectsOf(ctx context.Context, q rowsQueryer, name account.Name) ([]string, error) {
+	return column[string](ctx, q, "SELECT object FROM membership JOIN provider_group USING (gid) WHERE account = ?", string(name))
+}
+
+// column reads a query's only column.
+func column[T any](ctx context.Context, q rowsQueryer, query string, args ...any) (all []T, err error) {
+	rows, err := q.QueryContext(ctx, query, args...)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	for rows.Next() {
+		var one T
+		if err := rows.Scan(&one); err != nil {
+			return nil, err
+		}
+		all = append(all, one)
+	}
+	return all, rows.Err()
+}
+
+const selectGroup = "SELECT gid, name, issuer, object, (SELECT count(*) FROM membership m WHERE m.gid = provider_group.gid) FROM provider_group "
+
+func scanGroups(ctx context.Context, q rowsQueryer, query string, args ...any) (all []Group, err error) {
+	rows, err := q.QueryContext(ctx, query, args...)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	for rows.Next() {
+		var g Group
+		if err := rows.Scan(&g.GID, &g.Name, &g.Issuer, &g.Object, &g.Members); err != nil {
+			return nil, err
+		}
+		all = append(all, g)
+	}
+	return all, rows.Err()
+}
+
+// Groups returns all groups, by name.
+func (s *Store) Groups(ctx context.Context) ([]Group, error) {
+	all, err := scanGroups(ctx, s.db, selectGroup+"ORDER BY name")
+	return all, unavailable("list the groups", err)
+}
+
+// GroupsOf returns the groups that an account is in, by name.
+func (s *Store) GroupsOf(ctx context.Context, name account.Name) ([]Group, error) {
+	all, err := scanGroups(ctx, s.db, selectGroup+"WHERE gid IN (SELECT gid FROM membership WHERE account = ?) ORDER BY name", string(name))
+	return all, unavailable(fmt.Sprintf("list the groups of %q", name), err)
+}
+
+// MembersOf returns the names of a group's members.
+func (s *Store) MembersOf(ctx context.Context, gid account.GID) ([]string, error) {
+	all, err := column[string](ctx, s.db, "SELECT account FROM membership WHERE gid = ? ORDER BY account", gid)
+	return all, unavailable(fmt.Sprintf("list the members of group %d", gid), err)
+}
+
+// UnknownGroups returns those of an issuer's objects that no group stands for.
+func (s *Store) UnknownGroups(ctx context.Context, issuer string, objects []string) (unknown []string, err error) {
+	for _, object := range objects {
+		var there bool
+		row := s.db.QueryRowContext(ctx, "SELECT EXISTS (SELECT 1 FROM provider_group WHERE issuer = ? AND object = ?)", issuer, object)
+		if err := row.Scan(&there); err != nil {
+			return nil, unavailable("look for groups", err)
+		}
+		if !there {
+			unknown = append(unknown, object)
+		}
+	}
+	return unknown, nil
+}
+
+// NameGiven says whether a name was ever given, to a user or to a group.
+func (s *Store) NameGiven(ctx context.Context, name account.Name) (given bool, err error) {
+	err = s.db.QueryRowContext(ctx, "SELECT EXISTS (SELECT 1 FROM given_name WHERE name = ?)", string(name)).Scan(&given)
+	return given, unavailable(fmt.Sprintf("look for the name %q", name), err)
+}
+
+// RenameGroup gives a group another name; its gid stays. ErrTaken: the name was given already. ErrNotFound: no such group.
+func (s *Store) RenameGroup(ctx context.Context, from, to account.Name) error {
+	err := s.write(ctx, func(tx *sql.Tx) error {
+		if err := give(ctx, tx, "name", string(to)); err != nil {
+			return err
+		}
+		revision, err := raise(ctx, tx)
+		if err != nil {
+			return err
+		}
+		done, err := tx.ExecContext(ctx, "UPDATE provider_group SET name = ?, revision = ? WHERE name = ?", string(to), revision, string(from))
+		if err != nil {
+			return err
+		}
+		if n, err := done.RowsAffected(); err != nil || n == 0 {
+			return errors.Join(ErrNotFound, err)
+		}
+		return nil
+	})
+	return unavailable(fmt.Sprintf("rename group %q", from), err)
+}
