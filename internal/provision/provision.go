@@ -1,6 +1,7 @@
 // Package provision turns the evidence of a ticket into an account. It is the only writer of accounts, and promises that an
 // account, once opened by one identity, is opened by no other; that the user whom a host has named is never replaced by
-// another; and that a ticket for somebody else is refused without being spent.
+// another; that a ticket for somebody else is refused without being spent; and that an account it makes takes nothing that
+// the machine has already, neither a name nor an id, and is shown to every program before the login goes on.
 package provision
 
 import (
@@ -19,6 +20,8 @@ var (
 	ErrWrongUser     = errors.New("the ticket is somebody else's")
 	ErrNoAccount     = errors.New("the machine has no such account")
 	ErrSystemAccount = errors.New("a system account")
+	ErrNameTaken     = errors.New("the login name is taken")
+	ErrNotAllowed    = errors.New("the rules of this machine do not let the account in")
 )
 
 // Store is what Provisioner needs of store.Store, whose contract holds.
@@ -26,6 +29,20 @@ type Store interface {
 	Redeem(context.Context, store.Redemption) error
 	ByName(context.Context, account.Name) (store.Account, error)
 	BySubject(context.Context, account.Identity) (store.Account, error)
+	Reserve(ctx context.Context, start uint32, taken []account.IDRange) (uint32, error)
+	NameGiven(context.Context, account.Name) (bool, error)
+	GroupsOf(context.Context, account.Name) ([]store.Group, error)
+	UnknownGroups(ctx context.Context, issuer string, objects []string) ([]string, error)
+}
+
+// Machine is everybody on the machine but the accounts of pwb's own making. passwd.Others is one. Its errors are
+// passwd.ErrNotFound, or that it cannot tell.
+type Machine interface {
+	ByName(string) (passwd.Entry, error)
+	ByUID(account.UID) (passwd.Entry, error)
+	GroupByName(string) (account.GID, error)
+	GroupByID(account.GID) (string, error)
+	Groups(string, account.GID) ([]account.GID, error)
 }
 
 // Evidence is what a verified ticket proves.
@@ -33,54 +50,99 @@ type Evidence struct {
 	Identity account.Identity
 	SpendKey [32]byte
 	Expires  time.Time
+	FullName string        // a label for people
+	Groups   *store.Groups // Objects and Complete; nil when tickets do not speak of groups here
 }
 
-// Provisioner opens accounts that the machine has already. Its fields are set once; it is safe for concurrent use.
+// Provisioner opens accounts. Its fields are set once; it is safe for concurrent use.
 type Provisioner struct {
-	Store   Store
-	Names   account.NamePolicy
-	Machine func(name string) (passwd.Entry, error) // passwd.ByName
-	MinUID  account.UID                             // accounts below are the system's; 0 counts as 1000
+	Store     Store
+	Names     account.NamePolicy
+	Machine   Machine
+	MinUID    account.UID // accounts of the machine below are the system's; 0 counts as 1000
+	Admission Admission
+	Register  *Register                   // nil: accounts must exist on the machine already
+	Publish   func(context.Context) error // shows accounts of our own making to every program; nil when there are none
 
 	InsecureReuseTickets bool // for tests against one fixed ticket
 }
 
-const defaultMinUID = 1000
+const (
+	defaultMinUID = 1000
+	tries         = 20 // against others who take a name or an id in the same moment
+)
 
 // Login spends the evidence and returns the account that it opens. When wanted is not empty the account must be that one. A
 // name that the identity is bound to counts more than its claim: people are renamed, their files are not.
 func (p *Provisioner) Login(ctx context.Context, e Evidence, wanted account.Name) (account.Name, error) {
-	name, err := p.nameOf(ctx, e.Identity)
-	if err != nil {
-		return "", err
+	for try := 0; ; try++ {
+		redemption, err := p.prepare(ctx, e, wanted)
+		if err != nil {
+			return "", err
+		}
+		err = p.Store.Redeem(ctx, redemption)
+		if errors.Is(err, store.ErrTaken) && try < tries {
+			continue
+		}
+		if err != nil {
+			return "", err
+		}
+		if err := p.publish(ctx); err != nil {
+			return "", fmt.Errorf("account %q is made, and not shown to other programs yet: %w: %w", redemption.Name, store.ErrUnavailable, err)
+		}
+		return redemption.Name, nil
 	}
-	if wanted != "" && name != wanted { // CVE-2024-9313
-		return "", fmt.Errorf("%s (username %q) is %q here, and the login is for %q: %w", e.Identity.Key(), e.Identity.Username, name, wanted, ErrWrongUser)
-	}
-	if err := p.mayOpen(name); err != nil {
-		return "", err
-	}
-	err = p.Store.Redeem(ctx, store.Redemption{Key: e.SpendKey, Expires: e.Expires, Identity: e.Identity, Name: name, Reuse: p.InsecureReuseTickets})
-	if err != nil {
-		return "", err
-	}
-	return name, nil
 }
 
-func (p *Provisioner) nameOf(ctx context.Context, id account.Identity) (account.Name, error) {
-	bound, err := p.Store.BySubject(ctx, id)
-	if err == nil {
-		return bound.Name, nil
+func (p *Provisioner) publish(ctx context.Context) error {
+	if p.Publish == nil {
+		return nil
 	}
-	if !errors.Is(err, store.ErrNotFound) {
-		return "", err
+	return p.Publish(ctx)
+}
+
+// prepare decides everything that can be decided before the ticket is spent.
+func (p *Provisioner) prepare(ctx context.Context, e Evidence, wanted account.Name) (store.Redemption, error) {
+	r := store.Redemption{Key: e.SpendKey, Expires: e.Expires, Identity: e.Identity, Reuse: p.InsecureReuseTickets}
+	bound, err := p.Store.BySubject(ctx, e.Identity)
+	known := err == nil
+	if !known && !errors.Is(err, store.ErrNotFound) {
+		return r, err
 	}
-	return p.Names.LoginName(id.Username)
+	switch {
+	case known:
+		r.Name = bound.Name
+	case p.Register != nil:
+		r.Name, err = p.newName(ctx, e.Identity)
+	default:
+		r.Name, err = p.Names.LoginName(e.Identity.Username)
+	}
+	if err != nil {
+		return r, err
+	}
+	if wanted != "" && r.Name != wanted { // CVE-2024-9313
+		return r, fmt.Errorf("%s (username %q) is %q here, and the login is for %q: %w", e.Identity.Key(), e.Identity.Username, r.Name, wanted, ErrWrongUser)
+	}
+	switch {
+	case known && bound.UID != 0:
+		err = p.stillOurs(bound)
+	case known || p.Register == nil:
+		err = p.mayOpen(r.Name)
+	default:
+		r.New, err = p.newAccount(ctx, r.Name, e)
+	}
+	if err != nil {
+		return r, err
+	}
+	if r.New != nil || bound.UID != 0 {
+		r.Groups, err = p.groups(ctx, r.Name, e)
+	}
+	return r, err
 }
 
 // mayOpen refuses names that the machine does not know, and those that are the machine's own.
 func (p *Provisioner) mayOpen(name account.Name) error {
-	entry, err := p.Machine(string(name))
+	entry, err := p.Machine.ByName(string(name))
 	if errors.Is(err, passwd.ErrNotFound) {
 		return fmt.Errorf("account %q: %w", name, ErrNoAccount)
 	}
@@ -100,15 +162,47 @@ func (p *Provisioner) mayOpen(name account.Name) error {
 	return nil
 }
 
-// Find says whether an account is ours and open: store.ErrNotFound when no identity was ever bound to the name,
-// store.ErrInactive when it is locked.
-func (p *Provisioner) Find(ctx context.Context, name account.Name) error {
-	a, err := p.Store.ByName(ctx, name)
-	if err != nil {
-		return err
-	}
-	if !a.Active {
-		return fmt.Errorf("account %q: %w", name, store.ErrInactive)
+// stillOurs refuses an account of our making when somebody has made another of its name or uid on the machine since: hosts
+// would open that one (files come first), with our ticket.
+func (p *Provisioner) stillOurs(a store.Account) error {
+	byName, errName := p.Machine.ByName(string(a.Name))
+	byUID, errUID := p.Machine.ByUID(a.UID)
+	switch {
+	case errName == nil:
+		return fmt.Errorf("the machine has an account %q of its own by now, with uid %d; remove or rename it: %w", a.Name, byName.UID, ErrNameTaken)
+	case errUID == nil:
+		return fmt.Errorf("the machine has given uid %d of %q to %q by now; change that one: %w", a.UID, a.Name, byUID.Name, ErrNameTaken)
+	case !errors.Is(errName, passwd.ErrNotFound), !errors.Is(errUID, passwd.ErrNotFound):
+		return fmt.Errorf("account %q: %w: %w", a.Name, store.ErrUnavailable, errors.Join(errName, errUID))
 	}
 	return nil
+}
+
+// Find returns an account of ours: store.ErrNotFound when no identity was ever bound to the name, store.ErrInactive when it
+// is locked.
+func (p *Provisioner) Find(ctx context.Context, name account.Name) (store.Account, error) {
+	a, err := p.Store.ByName(ctx, name)
+	if err != nil {
+		return store.Account{}, err
+	}
+	if !a.Active || !a.Deleted.IsZero() {
+		return a, fmt.Errorf("account %q: %w", name, store.ErrInactive)
+	}
+	return a, nil
+}
+
+// LookUp returns the entry that programs see of an account: the machine's own if there is one, else ours.
+func (p *Provisioner) LookUp(ctx context.Context, name string) (passwd.Entry, error) {
+	entry, err := p.Machine.ByName(name)
+	if !errors.Is(err, passwd.ErrNotFound) {
+		return entry, err
+	}
+	a, storeErr := p.Store.ByName(ctx, account.Name(name))
+	switch {
+	case errors.Is(storeErr, store.ErrNotFound), storeErr == nil && (a.UID == 0 || !a.Deleted.IsZero()):
+		return passwd.Entry{}, err
+	case storeErr != nil:
+		return passwd.Entry{}, storeErr
+	}
+	return passwd.Entry{Name: name, UID: a.UID, GID: a.GID(), Gecos: a.Gecos, Home: a.Home, Shell: a.Shell}, nil
 }

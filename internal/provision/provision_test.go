@@ -5,6 +5,7 @@ import (
 	"crypto/sha256"
 	"errors"
 	"path/filepath"
+	"sync"
 	"testing"
 	"time"
 
@@ -15,11 +16,63 @@ import (
 
 var ctx = context.Background()
 
-// machine is a passwd file for tests.
-func machine(name string) (passwd.Entry, error) {
+// machine is a machine for tests: accounts and groups that are there, and a directory that is down for one of them.
+type machine struct {
+	mu     sync.Mutex // guards what follows
+	users  map[string]account.UID
+	groups map[string]account.GID
+	in     map[string][]account.GID
+}
+
+func (m *machine) ByUID(uid account.UID) (passwd.Entry, error) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	for name, id := range m.users {
+		if id == uid {
+			return passwd.Entry{Name: name, UID: id}, nil
+		}
+	}
+	return passwd.Entry{}, passwd.ErrNotFound
+}
+
+func (m *machine) GroupByName(name string) (account.GID, error) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if gid, ok := m.groups[name]; ok {
+		return gid, nil
+	}
+	if name == "slow" {
+		return 0, errDown
+	}
+	return 0, passwd.ErrNotFound
+}
+
+func (m *machine) GroupByID(gid account.GID) (string, error) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	for name, id := range m.groups {
+		if id == gid {
+			return name, nil
+		}
+	}
+	return "", passwd.ErrNotFound
+}
+
+func (m *machine) Groups(name string, gid account.GID) ([]account.GID, error) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return append([]account.GID{gid}, m.in[name]...), nil
+}
+
+var errDown = errors.New("no answer from the directory")
+
+func (m *machine) ByName(name string) (passwd.Entry, error) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if uid, ok := m.users[name]; ok {
+		return passwd.Entry{Name: name, UID: uid, GID: account.GID(uid)}, nil
+	}
 	switch name {
-	case "alice", "alicia", "bob":
-		return passwd.Entry{Name: name, UID: 1000}, nil
 	case "toor2":
 		return passwd.Entry{Name: name, UID: 0}, nil
 	case "service":
@@ -27,7 +80,7 @@ func machine(name string) (passwd.Entry, error) {
 	case "folded":
 		return passwd.Entry{Name: "Folded", UID: 1003}, nil
 	case "slow":
-		return passwd.Entry{}, errors.New("no answer from the directory")
+		return passwd.Entry{}, errDown
 	}
 	return passwd.Entry{}, passwd.ErrNotFound
 }
@@ -39,7 +92,7 @@ func provisioner(t *testing.T) *Provisioner {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { s.Close() })
-	return &Provisioner{Store: s, Machine: machine}
+	return &Provisioner{Store: s, Machine: &machine{users: map[string]account.UID{"alice": 1000, "alicia": 1001, "bob": 1002}}}
 }
 
 func evidence(ticket, subject, username string) Evidence {
@@ -83,19 +136,19 @@ func TestLogin(t *testing.T) {
 
 func TestFind(t *testing.T) {
 	p := provisioner(t)
-	if err := p.Find(ctx, "alice"); !errors.Is(err, store.ErrNotFound) {
+	if _, err := p.Find(ctx, "alice"); !errors.Is(err, store.ErrNotFound) {
 		t.Errorf("before the first login: %v", err)
 	}
 	if _, err := p.Login(ctx, evidence("1", "a", "alice"), ""); err != nil {
 		t.Fatal(err)
 	}
-	if err := p.Find(ctx, "alice"); err != nil {
+	if _, err := p.Find(ctx, "alice"); err != nil {
 		t.Errorf("after it: %v", err)
 	}
 	if err := p.Store.(*store.Store).SetActive(ctx, "alice", false); err != nil {
 		t.Fatal(err)
 	}
-	if err := p.Find(ctx, "alice"); !errors.Is(err, store.ErrInactive) {
+	if _, err := p.Find(ctx, "alice"); !errors.Is(err, store.ErrInactive) {
 		t.Errorf("locked: %v", err)
 	}
 	if _, err := p.Login(ctx, evidence("2", "a", "alice"), ""); !errors.Is(err, store.ErrInactive) {
