@@ -38,7 +38,7 @@ func TestConfigCheckOfTheGuidesExample(t *testing.T) {
 	r.write("/etc/rstudio/openid-client-secret", "client-id=\"6731de76-14a6-49ae-97bc-6eba6914391e\"\nclient-secret=\"example\"\n", 0o600)
 	r.write("/etc/login.defs", "UID_MIN 500\n", 0o644)
 	out, errs, status := r.pwb("", "config", "check", "--offline")
-	if status != 0 || errs != "pwb: /etc/rstudio/rserver.conf:15: warning: user-provisioning-enabled: this version creates no accounts; they must exist on the machine\n" {
+	if status != 0 || errs != "" {
 		t.Errorf("config check: %q, %d", errs, status)
 	}
 	for _, want := range [][]string{

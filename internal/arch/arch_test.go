@@ -21,7 +21,7 @@ var rooms = map[string][]string{
 	"internal/arch":      {},
 	"internal/passwd":    {"internal/account"},
 	"internal/secret":    {},
-	"internal/config":    {"internal/secret"},
+	"internal/config":    {"internal/account", "internal/secret"},
 	"internal/ticket":    {"internal/account"},
 	"internal/store":     {"internal/account"},
 	"internal/provision": {"internal/account", "internal/passwd", "internal/store"},

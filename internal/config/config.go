@@ -49,6 +49,13 @@ type Config struct {
 	KeysHost             string
 	UsernameDomains      []string // nil: any, removed
 	KeepDomain           bool
+	FullUsernames        bool // alice_example.com, in accounts that pwb makes
+	SuffixNames          bool // alice-2 where alice is another identity's; else a refusal
+	Shell                string
+	AllowUsers           []string // nil: all
+	DenyUsers            []string
+	DenyGroups           []string
+	GroupMap             map[string]string // a provider's object to a group of the machine
 	InsecureReuseTickets bool
 
 	InForce  []InForce // every setting that pwb knows and that is right, in the order of the manual
@@ -58,6 +65,9 @@ type Config struct {
 	clientSecret secret.Text // as written; Secret decrypts it
 	loader       Loader
 }
+
+// Registers says whether a first login makes an account.
+func (c *Config) Registers() bool { return c.Provisioning && c.RegisterOnFirstLogin }
 
 // InForce is one setting and where it comes from; File is empty for a default.
 type InForce struct {

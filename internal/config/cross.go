@@ -68,13 +68,21 @@ func (r *reading) tests() {
 func (r *reading) provisioning() {
 	c := r.config
 	switch {
-	case c.Provisioning:
+	case c.Provisioning && !c.RegisterOnFirstLogin:
 		s := r.given["user-provisioning-enabled"]
 		r.warning(s.file, s.line,
-			"user-provisioning-enabled: this version creates no accounts; they must exist on the machine")
-	case c.RegisterOnFirstLogin:
+			"user-provisioning-enabled makes no accounts without user-provisioning-register-on-first-login=1; this version has no SCIM")
+	case !c.Provisioning && c.RegisterOnFirstLogin:
 		s := r.given["user-provisioning-register-on-first-login"]
 		r.warning(s.file, s.line,
 			"user-provisioning-register-on-first-login does nothing without user-provisioning-enabled=1")
+	}
+	if !c.Registers() && !r.problems.serious() {
+		for _, name := range []string{"username-format", "username-collision", "default-shell", "group-map"} {
+			if s, given := r.given[name]; given {
+				r.warning(s.file, s.line, "%s is for accounts that pwb makes; it makes none without user-provisioning-enabled=1 and "+
+					"user-provisioning-register-on-first-login=1 in rserver.conf", name)
+			}
+		}
 	}
 }

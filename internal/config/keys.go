@@ -10,6 +10,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/pwb-project/pwb/internal/account"
 	"github.com/pwb-project/pwb/internal/secret"
 )
 
@@ -70,6 +71,13 @@ var secretKeys = []key{
 // ownKeys are those of pwb.conf; the file has no others.
 var ownKeys = []key{
 	{name: "username-domain", fallback: "strip", set: usernameDomain},
+	{name: "username-format", fallback: "localpart", set: usernameFormat}, // behind username-domain
+	{name: "username-collision", fallback: "reject", set: usernameCollision},
+	{name: "default-shell", fallback: "/bin/bash", set: shell},
+	{name: "allow-users", set: list(func(c *Config) *[]string { return &c.AllowUsers })},
+	{name: "deny-users", set: list(func(c *Config) *[]string { return &c.DenyUsers })},
+	{name: "deny-groups", set: list(func(c *Config) *[]string { return &c.DenyGroups })},
+	{name: "group-map", set: groupMap},
 	{name: "ticket-max-age", fallback: "24h",
 		set: duration(time.Minute, 24*time.Hour, func(c *Config) *time.Duration { return &c.TicketMaxAge })},
 	{name: "ticket-algorithms", fallback: "RS256,ES256", set: algorithms},
@@ -184,6 +192,57 @@ func homePath(c *Config, v string) error {
 		return fmt.Errorf("not the shortest way to write it; that is %s", path.Clean(v))
 	}
 	c.HomePath = path.Clean(v)
+	return nil
+}
+
+func usernameFormat(c *Config, v string) error {
+	switch {
+	case v != "localpart" && v != "full":
+		return errors.New("neither localpart nor full")
+	case v == "full" && c.KeepDomain:
+		return errors.New("username-domain=keep has the domain in the name already")
+	}
+	c.FullUsernames = v == "full"
+	return nil
+}
+
+func usernameCollision(c *Config, v string) error {
+	if v != "reject" && v != "suffix" {
+		return errors.New("neither reject nor suffix")
+	}
+	c.SuffixNames = v == "suffix"
+	return nil
+}
+
+// shell is checked as a field of passwd(5). Whether it is there, the machine that people log in to knows.
+func shell(c *Config, v string) error {
+	if !path.IsAbs(v) || path.Clean(v) != v || strings.ContainsAny(v, ": \t") {
+		return errors.New("not the absolute path of a program")
+	}
+	c.Shell = v
+	return nil
+}
+
+// groupMap takes OBJECT:GROUP pairs: who is in the provider's group is in the machine's group too.
+func groupMap(c *Config, v string) error {
+	c.GroupMap = map[string]string{}
+	for _, pair := range split(v) {
+		i := strings.LastIndexByte(pair, ':')
+		if i < 1 || i == len(pair)-1 {
+			return fmt.Errorf("%q is not OBJECT:GROUP, a group's object id at the provider and the name of a group of this machine", pair)
+		}
+		object, local := pair[:i], pair[i+1:]
+		if account.Privileged(local) {
+			return fmt.Errorf("membership of %q is power over the machine, which no provider can give; name the provider's group in sudoers(5) instead", local)
+		}
+		if _, twice := c.GroupMap[object]; twice {
+			return fmt.Errorf("%q stands twice", object)
+		}
+		c.GroupMap[object] = local
+	}
+	if v != "" && len(c.GroupMap) == 0 {
+		return errors.New("names nothing between its commas")
+	}
 	return nil
 }
 

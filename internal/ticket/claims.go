@@ -192,24 +192,35 @@ func (t *token) username(claim string) (string, error) {
 	return name, nil
 }
 
-// groups returns the groups claim as far as it is a list of strings, and whether the provider says that it is all of them.
-// Entra ID leaves the list out when it is long, and names a place to ask; that place is never asked from here.
+// groups returns what the groups claim lists, and whether that is all. Entra ID leaves the list out when it is long, and names
+// a place to ask, which is never asked from here: then nothing is known. A claim that is missing without such a word says that
+// there are none, as Entra ID says it; a single group is a string at some providers.
 func (t *token) groups(claim string) (groups []string, complete bool) {
-	list, ok := t.claims[claim].([]any)
-	if claim == "" || !ok {
+	if claim == "" {
 		return nil, false
 	}
-	for _, g := range list {
-		s, ok := g.(string)
-		if !ok {
-			return nil, false
-		}
-		groups = append(groups, s)
-	}
 	elsewhere, _ := t.claims["_claim_names"].(map[string]any)
-	_, overage := elsewhere[claim]
-	_, has := t.claims["hasgroups"]
-	return groups, !overage && !has
+	if _, overage := elsewhere[claim]; overage {
+		return nil, false
+	}
+	if _, has := t.claims["hasgroups"]; has {
+		return nil, false
+	}
+	value, there := t.claims[claim]
+	switch list := value.(type) {
+	case string:
+		return []string{list}, true
+	case []any:
+		for _, g := range list {
+			s, ok := g.(string)
+			if !ok {
+				return nil, false
+			}
+			groups = append(groups, s)
+		}
+		return groups, true
+	}
+	return nil, !there
 }
 
 // spendKey names this token and no other, however it is spelled: by the provider's own id (uti in Entra ID, jti), else by

@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"reflect"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -263,15 +264,31 @@ func TestAnAddressNobodyVouchesForIsNoName(t *testing.T) {
 	}
 }
 
-func TestGroupsThatWereLeftOut(t *testing.T) {
+func TestGroups(t *testing.T) {
 	i := oidctest.New(t, "")
 	v := open(t, i, func(c *Config) { c.GroupsClaim = "groups" })
-	for _, claims := range []map[string]any{
-		{}, {"hasgroups": true, "groups": []string{}}, {"groups": "a"}, {"groups": []any{"a", 5}},
-		{"_claim_names": map[string]any{"groups": "src1"}, "_claim_sources": map[string]any{"src1": map[string]any{"endpoint": "https://evil.example"}}},
+	overage := map[string]any{"groups": "src1"}
+	sources := map[string]any{"src1": map[string]any{"endpoint": "https://evil.example"}}
+	for _, tt := range []struct {
+		claims   map[string]any
+		want     []string
+		complete bool
+	}{
+		{map[string]any{"groups": []string{"a", "b"}}, []string{"a", "b"}, true},
+		{map[string]any{"groups": "a"}, []string{"a"}, true},
+		{map[string]any{"groups": []string{}}, nil, true},
+		{map[string]any{}, nil, true},
+		{map[string]any{"groups": map[string]any{"a": 1}}, nil, false},
+		{map[string]any{"groups": []any{"a", 5}}, nil, false},
+		{map[string]any{"hasgroups": true}, nil, false},
+		{map[string]any{"hasgroups": "false", "groups": []string{"a"}}, nil, false},
+		{map[string]any{"_claim_names": overage, "_claim_sources": sources}, nil, false},
+		{map[string]any{"_claim_names": overage, "_claim_sources": sources, "groups": []string{"a"}}, nil, false},
+		{map[string]any{"_claim_names": map[string]any{"roles": "src1"}, "_claim_sources": sources, "groups": []string{"a"}}, []string{"a"}, true},
 	} {
-		if got, err := verify(v, i.Mint("alice", claims)); err != nil || got.GroupsComplete {
-			t.Errorf("%v: %+v, %v; want a list that is not complete", claims, got, err)
+		got, err := verify(v, i.Mint("alice", tt.claims))
+		if err != nil || !slices.Equal(got.Groups, tt.want) || got.GroupsComplete != tt.complete {
+			t.Errorf("%v: %+v, %v; want %q, complete %v", tt.claims, got, err, tt.want, tt.complete)
 		}
 	}
 }
