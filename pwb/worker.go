@@ -21,6 +21,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/pwb-project/pwb/internal/account"
+	"github.com/pwb-project/pwb/internal/audit"
 	"github.com/pwb-project/pwb/internal/config"
 	"github.com/pwb-project/pwb/internal/passwd"
 	"github.com/pwb-project/pwb/internal/provision"
@@ -36,6 +37,7 @@ var socketPath = "/run/pwb/worker.sock"
 const (
 	storePath   = "/var/lib/pwb/pwb.db"
 	cachePath   = "/var/cache/pwb"
+	auditPath   = "/var/log/pwb/audit.log"
 	serviceUser = "rstudio-server"
 	grace       = 10 * time.Second // for calls in progress at the end: what a host waits at most
 )
@@ -61,7 +63,7 @@ func answerOneCall() int {
 	debug.SetGCPercent(-1) // it is over before there is anything to collect
 	log := slog.New(slog.DiscardHandler)
 	rules := &ruleBook{log: log}
-	w := &worker.Worker{Rules: rules.get, Log: log, Build: version, HostLogs: true}
+	w := &worker.Worker{Rules: rules.get, Log: log, Build: version, HostLogs: true, Audit: auditLog("").Append}
 	conn, err := pampwb.FileConn(os.NewFile(3, "call"))
 	if err != nil {
 		return 1
@@ -93,7 +95,7 @@ func serveCalls(ctx context.Context, r config.Root) error {
 		log.Warn("no decisions about people until this is mended; homes are made", "error", err.Error())
 	}
 	w := &worker.Worker{
-		Rules: rules.get, Log: log, Build: version,
+		Rules: rules.get, Log: log, Build: version, Audit: auditLog(r).Append,
 		Homes: worker.Homes{LoginDefs: r.Join("/etc/login.defs"), Warn: func(text string) { log.Warn(text) }},
 	}
 	// One processor judges a thousand tickets a second. With more, idle threads of the runtime look for work just when the
@@ -218,16 +220,33 @@ func (b *ruleBook) get(ctx context.Context) (*worker.Rules, error) {
 		go verifier.Maintain(maintain)
 	}
 	b.rules = &worker.Rules{
-		Tickets: tickets,
-		Accounts: &provision.Provisioner{
-			Store: b.store, Machine: passwd.ByName, MinUID: account.UID(cfg.MinUID),
-			Names:                account.NamePolicy{Domains: cfg.UsernameDomains, Keep: cfg.KeepDomain},
-			InsecureReuseTickets: cfg.InsecureReuseTickets,
-		},
-		MinUID: account.UID(cfg.MinUID), Issuer: cfg.Issuer, RequiredGroups: cfg.RequiredGroups,
+		Tickets: tickets, Accounts: provisioner(b.root, cfg, b.store),
+		MinUID: account.UID(cfg.MinUID), Issuer: cfg.Issuer, Groups: cfg.GroupsClaim != "",
 	}
 	return b.rules, nil
 }
+
+// provisioner is the accounts' room as the configuration says.
+func provisioner(r config.Root, cfg *config.Config, s *store.Store) *provision.Provisioner {
+	p := &provision.Provisioner{
+		Store: s, Machine: &others, MinUID: account.UID(cfg.MinUID),
+		Names: account.NamePolicy{Domains: cfg.UsernameDomains, Keep: cfg.KeepDomain, Full: cfg.FullUsernames},
+		Admission: provision.Admission{
+			RequiredGroups: cfg.RequiredGroups, AllowUsers: cfg.AllowUsers, DenyUsers: cfg.DenyUsers, DenyGroups: cfg.DenyGroups,
+		},
+		InsecureReuseTickets: cfg.InsecureReuseTickets,
+	}
+	if cfg.Registers() {
+		p.Register = &provision.Register{
+			StartUID: cfg.StartUID, StartGID: cfg.StartGID, HomePath: cfg.HomePath, Shell: cfg.Shell, Suffix: cfg.SuffixNames,
+			Subordinate: func() []account.IDRange { return passwd.SubordinateIDs(r.Join("")) },
+		}
+	}
+	return p
+}
+
+// others are the accounts of the machine that are not of pwb's making.
+var others passwd.Others
 
 // reloadOnHangup reads the files again on SIGHUP. Files that are wrong leave the rules that were in force.
 func (b *ruleBook) reloadOnHangup(ctx context.Context) {
@@ -265,6 +284,8 @@ func (b *ruleBook) close() error {
 	}
 	return b.store.Close()
 }
+
+func auditLog(r config.Root) *audit.Log { return &audit.Log{Path: r.Join(auditPath)} }
 
 func loadConfig(r config.Root) (*config.Config, error) {
 	return config.Loader{Root: r, ServiceUID: serviceUID}.Load()

@@ -19,6 +19,7 @@ var rooms = map[string][]string{
 	"homedir":            {},
 	"internal/account":   {},
 	"internal/arch":      {},
+	"internal/audit":     {},
 	"internal/passwd":    {"internal/account"},
 	"internal/secret":    {},
 	"internal/config":    {"internal/account", "internal/secret"},

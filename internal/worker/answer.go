@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"slices"
 
 	"github.com/pwb-project/pwb/internal/account"
 	"github.com/pwb-project/pwb/internal/passwd"
@@ -22,7 +21,7 @@ const minUID = 1000
 
 // mayAsk holds the rule about peers: root may ask everything, anybody else only about themselves, and only whether they are
 // who they are. A user namespace's overflow uid is nobody in particular and may ask nothing.
-func mayAsk(peer pampwb.Peer, call *pampwb.Call) error {
+func (w *Worker) mayAsk(ctx context.Context, peer pampwb.Peer, call *pampwb.Call) error {
 	if peer.UID == 0 {
 		return nil
 	}
@@ -32,7 +31,7 @@ func mayAsk(peer pampwb.Peer, call *pampwb.Call) error {
 	if peer.UID == overflowUID || !call.UserSet {
 		return fmt.Errorf("uid %d: %w", peer.UID, errNotAllowed)
 	}
-	entry, err := passwd.ByName(call.User)
+	entry, err := w.lookUp(ctx, call.User)
 	if err != nil {
 		return fmt.Errorf("uid %d about somebody else: %w", peer.UID, errors.Join(errNotAllowed, err))
 	}
@@ -43,6 +42,20 @@ func mayAsk(peer pampwb.Peer, call *pampwb.Call) error {
 }
 
 const overflowUID = 65534
+
+// lookUp returns the entry that programs see of an account. Accounts of our making come from the store, so that a home can be
+// made where the machine does not list them; other people's need nothing of pwb to be in order.
+func (w *Worker) lookUp(ctx context.Context, name string) (passwd.Entry, error) {
+	entry, err := passwd.ByName(name)
+	if !errors.Is(err, passwd.ErrNotFound) || w.Rules == nil {
+		return entry, err
+	}
+	rules, rulesErr := w.Rules(ctx)
+	if rulesErr != nil {
+		return entry, err
+	}
+	return rules.Accounts.LookUp(ctx, name)
+}
 
 // authenticate takes a ticket and says whose it is. The user whom the host has named is never replaced; where the host has
 // named nobody the account's name is given back.
@@ -73,9 +86,11 @@ func (w *Worker) authenticate(ctx context.Context, conn *pampwb.Conn, call *pamp
 		return fmt.Errorf("verify ticket: %w", err)
 	}
 	who.subject = verified.Identity.Key()
-	name, err := rules.Accounts.Login(ctx, provision.Evidence{
-		Identity: verified.Identity, SpendKey: verified.SpendKey, Expires: verified.Expires,
-	}, account.Name(call.User))
+	evidence := provision.Evidence{Identity: verified.Identity, SpendKey: verified.SpendKey, Expires: verified.Expires, FullName: verified.Name}
+	if rules.Groups {
+		evidence.Groups = &store.Groups{Objects: verified.Groups, Complete: verified.GroupsComplete}
+	}
+	name, err := rules.Accounts.Login(ctx, evidence, account.Name(call.User))
 	if err != nil {
 		return fmt.Errorf("log in: %w", err)
 	}
@@ -116,48 +131,25 @@ func (w *Worker) account(ctx context.Context, call *pampwb.Call) error {
 	if err != nil {
 		return fmt.Errorf("%w: %w", errNoRules, err)
 	}
-	entry, err := passwd.ByName(call.User)
+	a, found := rules.Accounts.Find(ctx, account.Name(call.User))
+	entry, err := w.lookUp(ctx, call.User)
+	if err == nil && (entry.UID == 0 || entry.UID < rules.MinUID || a.UID != 0 && entry.UID != a.UID) {
+		return fmt.Errorf("user %q has uid %d, which is the machine's own: %w", call.User, entry.UID, store.ErrNotFound)
+	}
+	if found != nil { // a locked account stays locked where it cannot be looked up
+		return found
+	}
 	if err != nil {
 		return err
 	}
-	if entry.UID == 0 || entry.UID < rules.MinUID {
-		return fmt.Errorf("user %q has uid %d: %w", call.User, entry.UID, store.ErrNotFound)
-	}
-	if err := rules.Accounts.Find(ctx, account.Name(call.User)); err != nil {
-		return err
-	}
-	return inRequiredGroup(entry, rules.RequiredGroups)
-}
-
-// inRequiredGroup holds an account of ours to auth-required-user-group: one of the groups must be the account's.
-func inRequiredGroup(entry passwd.Entry, required []string) error {
-	if len(required) == 0 {
-		return nil
-	}
-	have, err := passwd.Groups(entry.Name, entry.GID)
-	if err != nil {
-		return err
-	}
-	for _, name := range required {
-		gid, err := passwd.GroupByName(name)
-		if errors.Is(err, passwd.ErrNotFound) {
-			continue
-		}
-		if err != nil {
-			return err
-		}
-		if slices.Contains(have, gid) {
-			return nil
-		}
-	}
-	return fmt.Errorf("user %q is in none of the groups %q (auth-required-user-group): %w", entry.Name, required, errNotInGroup)
+	return rules.Accounts.Admit(ctx, a)
 }
 
 // openSession sees to it that the user has a home, whoever that is: it stands in for pam_mkhomedir(8).
 func (w *Worker) openSession(ctx context.Context, conn *pampwb.Conn, call *pampwb.Call) error {
 	args, complaints := parseArguments(call.Args)
 	complain(conn, complaints)
-	entry, err := passwd.ByName(call.User)
+	entry, err := w.lookUp(ctx, call.User)
 	if err != nil {
 		return err
 	}
@@ -190,7 +182,7 @@ func (w *Worker) changeAuthtok(ctx context.Context, conn *pampwb.Conn, call *pam
 	if err != nil {
 		return errNotForUs
 	}
-	if err := rules.Accounts.Find(ctx, account.Name(call.User)); errors.Is(err, store.ErrNotFound) {
+	if _, err := rules.Accounts.Find(ctx, account.Name(call.User)); errors.Is(err, store.ErrNotFound) {
 		return errNotForUs
 	}
 	if call.Flags&pampwb.PrelimCheck != 0 {

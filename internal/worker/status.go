@@ -19,7 +19,6 @@ var (
 	errNotForUs   = errors.New("not a question for pwb")
 	errEmpty      = errors.New("an empty ticket")
 	errNoRules    = errors.New("pwb cannot decide about people on this machine")
-	errNotInGroup = errors.New("not in a required group")
 )
 
 // verdict is what the three listeners hear: PAM its code, the person a sentence (empty says nothing), the log a level.
@@ -83,8 +82,10 @@ func judgeTicket(err error) verdict {
 	case errors.Is(err, ticket.ErrUnreachable), errors.Is(err, store.ErrUnavailable), errors.Is(err, errNoRules),
 		errors.Is(err, context.DeadlineExceeded), errors.Is(err, context.Canceled):
 		return verdict{pampwb.AuthinfoUnavail, cannotTell, slog.LevelError}
-	case errors.Is(err, store.ErrSpent), errors.Is(err, provision.ErrWrongUser), errors.Is(err, store.ErrBound):
+	case errors.Is(err, store.ErrSpent), errors.Is(err, provision.ErrWrongUser), errors.Is(err, store.ErrBound), errors.Is(err, provision.ErrNameTaken):
 		return verdict{pampwb.AuthErr, again, slog.LevelWarn}
+	case errors.Is(err, store.ErrExhausted), errors.Is(err, store.ErrTaken):
+		return verdict{pampwb.AuthinfoUnavail, cannotTell, slog.LevelError}
 	case errors.Is(err, errEmpty):
 		return verdict{pampwb.AuthErr, "", slog.LevelInfo}
 	}
@@ -95,8 +96,10 @@ func judgeAccount(err error) verdict {
 	switch {
 	case errors.Is(err, store.ErrNotFound), errors.Is(err, passwd.ErrNotFound):
 		return verdict{pampwb.UserUnknown, "", slog.LevelDebug}
-	case errors.Is(err, errNotInGroup):
-		return verdict{pampwb.PermDenied, "You are not in a group that may log in here. Ask your administrator.", slog.LevelInfo}
+	case errors.Is(err, store.ErrUnavailable): // before the rules: with half of what they ask they say no too
+		return verdict{pampwb.AuthinfoUnavail, cannotTell, slog.LevelError}
+	case errors.Is(err, provision.ErrNotAllowed):
+		return verdict{pampwb.PermDenied, "You may not log in here. Ask your administrator.", slog.LevelInfo}
 	case errors.Is(err, store.ErrInactive):
 		return verdict{pampwb.AcctExpired, "This account is not active. Ask your administrator.", slog.LevelInfo}
 	}

@@ -14,7 +14,9 @@ import (
 	"time"
 
 	"github.com/pwb-project/pwb/internal/account"
+	"github.com/pwb-project/pwb/internal/passwd"
 	"github.com/pwb-project/pwb/internal/provision"
+	"github.com/pwb-project/pwb/internal/store"
 	"github.com/pwb-project/pwb/internal/ticket"
 	pampwb "github.com/pwb-project/pwb/pam_pwb"
 )
@@ -30,8 +32,13 @@ type Accounts interface {
 	// Login spends the evidence and returns the account that it opens. When wanted is not empty the account must be
 	// that one; evidence for another is refused and not spent.
 	Login(ctx context.Context, evidence provision.Evidence, wanted account.Name) (account.Name, error)
-	// Find returns store.ErrNotFound when no account of ours has the name, store.ErrInactive when it is locked.
-	Find(ctx context.Context, name account.Name) error
+	// Find returns store.ErrNotFound when no account of ours has the name, store.ErrInactive (and the account) when it is
+	// locked.
+	Find(ctx context.Context, name account.Name) (store.Account, error)
+	// Admit holds an account of ours to the rules about who gets in.
+	Admit(ctx context.Context, a store.Account) error
+	// LookUp returns the entry that programs see of an account, ours or not, or passwd.ErrNotFound.
+	LookUp(ctx context.Context, name string) (passwd.Entry, error)
 }
 
 // Rules is what deciding about a person needs. The zero value decides nothing: without Tickets and Accounts every call
@@ -41,8 +48,7 @@ type Rules struct {
 	Accounts Accounts
 	MinUID   account.UID // accounts below are not ours to open; 0 counts as 1000
 	Issuer   string      // where passwords are changed, for the sentence that says so
-
-	RequiredGroups []string // an account of ours must be in one of them; none asks nothing
+	Groups   bool        // tickets speak of groups
 }
 
 // Worker answers calls. Its fields are set before the first call and not changed after.
@@ -55,6 +61,9 @@ type Worker struct {
 	Build string // told to modules
 
 	HostLogs bool // the host's log is the only one that anybody reads: successes go there too
+
+	// Audit keeps each decision about a person; nil keeps none. Its error is logged, and changes no decision.
+	Audit func(event string, fields map[string]any) error
 }
 
 // callLimit bounds what a call may take, the conversation with the person included. Hosts have limits of their own
@@ -94,7 +103,7 @@ func (w *Worker) answer(ctx context.Context, conn *pampwb.Conn, call *pampwb.Cal
 			err = errPanic
 		}
 	}()
-	if err := mayAsk(conn.Peer(), call); err != nil {
+	if err := w.mayAsk(ctx, conn.Peer(), call); err != nil {
 		return err
 	}
 	switch call.Op {
@@ -135,4 +144,22 @@ func (w *Worker) record(peer pampwb.Peer, call *pampwb.Call, who *person, v verd
 		attrs = append(attrs, "reason", err.Error())
 	}
 	w.Log.Log(context.Background(), v.level, "decision", attrs...)
+	if err := w.audit(call, v, attrs); err != nil {
+		w.Log.Error("the decision is in no audit file", "error", err.Error())
+	}
+}
+
+// audit keeps a decision about a person. Calls about people who are not ours, which cron makes every minute, are none.
+func (w *Worker) audit(call *pampwb.Call, v verdict, attrs []any) error {
+	if w.Audit == nil || v.level < slog.LevelInfo || call.Op == pampwb.OpOpenSession && v.code == pampwb.Success {
+		return nil
+	}
+	fields := map[string]any{}
+	for i := 0; i < len(attrs); i += 2 {
+		if took, ok := attrs[i+1].(time.Duration); ok {
+			attrs[i+1] = took.String()
+		}
+		fields[attrs[i].(string)] = attrs[i+1]
+	}
+	return w.Audit("decision", fields)
 }

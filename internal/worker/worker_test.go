@@ -38,6 +38,8 @@ func TestJudge(t *testing.T) {
 		{pampwb.OpAuthenticate, store.ErrInactive, pampwb.AuthErr},
 		{pampwb.OpAuthenticate, provision.ErrWrongUser, pampwb.AuthErr},
 		{pampwb.OpAuthenticate, provision.ErrNoAccount, pampwb.AuthErr},
+		{pampwb.OpAuthenticate, provision.ErrNameTaken, pampwb.AuthErr},
+		{pampwb.OpAuthenticate, store.ErrExhausted, pampwb.AuthinfoUnavail},
 		{pampwb.OpAuthenticate, provision.ErrSystemAccount, pampwb.UserUnknown},
 		{pampwb.OpAuthenticate, account.ErrName, pampwb.AuthErr},
 		{pampwb.OpAuthenticate, errNoRules, pampwb.AuthinfoUnavail},
@@ -53,7 +55,7 @@ func TestJudge(t *testing.T) {
 		{pampwb.OpAcctMgmt, store.ErrNotFound, pampwb.UserUnknown},
 		{pampwb.OpAcctMgmt, passwd.ErrNotFound, pampwb.UserUnknown},
 		{pampwb.OpAcctMgmt, store.ErrInactive, pampwb.AcctExpired},
-		{pampwb.OpAcctMgmt, errNotInGroup, pampwb.PermDenied},
+		{pampwb.OpAcctMgmt, provision.ErrNotAllowed, pampwb.PermDenied},
 		{pampwb.OpAcctMgmt, store.ErrUnavailable, pampwb.AuthinfoUnavail},
 		{pampwb.OpAcctMgmt, unknown, pampwb.AuthinfoUnavail},
 		{pampwb.OpOpenSession, passwd.ErrNotFound, pampwb.UserUnknown},
@@ -77,7 +79,7 @@ func TestJudge(t *testing.T) {
 // Until somebody is authenticated, a wrong ticket, nobody's account and somebody else's sound the same.
 func TestAStrangerLearnsNothing(t *testing.T) {
 	want := judge(pampwb.OpAuthenticate, ticket.ErrSignature)
-	for _, err := range []error{ticket.ErrMalformed, ticket.ErrAudience, store.ErrBound, store.ErrInactive, store.ErrSpent, provision.ErrWrongUser, provision.ErrNoAccount} {
+	for _, err := range []error{ticket.ErrMalformed, ticket.ErrAudience, store.ErrBound, store.ErrInactive, store.ErrSpent, provision.ErrWrongUser, provision.ErrNoAccount, provision.ErrNameTaken} {
 		if got := judge(pampwb.OpAuthenticate, err); got.code != want.code || got.sentence != want.sentence {
 			t.Errorf("%v is told as %q, a bad signature as %q", err, got.sentence, want.sentence)
 		}
@@ -107,7 +109,7 @@ func TestPeers(t *testing.T) {
 		{"nobody's account", uid, pampwb.Call{Op: pampwb.OpAuthenticate, User: "no-such-user", UserSet: true}, false},
 		{"the overflow uid", overflowUID, pampwb.Call{Op: pampwb.OpAuthenticate, User: "nobody", UserSet: true}, false},
 	} {
-		err := mayAsk(pampwb.Peer{UID: tt.uid}, &tt.call)
+		err := new(Worker).mayAsk(t.Context(), pampwb.Peer{UID: tt.uid}, &tt.call)
 		if (err == nil) != tt.ok || err != nil && !errors.Is(err, errNotAllowed) {
 			t.Errorf("%s: %v", tt.name, err)
 		}
@@ -161,7 +163,9 @@ type panicking struct{}
 func (panicking) Login(context.Context, provision.Evidence, account.Name) (account.Name, error) {
 	panic("bug")
 }
-func (panicking) Find(context.Context, account.Name) error { panic("bug") }
+func (panicking) Find(context.Context, account.Name) (store.Account, error) { panic("bug") }
+func (panicking) Admit(context.Context, store.Account) error                { panic("bug") }
+func (panicking) LookUp(context.Context, string) (passwd.Entry, error)      { panic("bug") }
 
 func TestAPanicRefusesOneCall(t *testing.T) {
 	me, err := passwd.ByUID(account.UID(os.Getuid()))
