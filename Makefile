@@ -13,10 +13,11 @@ INSTALL  ?= install
 DESTDIR  ?=
 VERSION  ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo unknown)
 
-# The paths that the PAM module has compiled in. They are build variables so that a test, an image or a distribution can
+# The paths that the PAM and the NSS module have compiled in. They are build variables so that a test, an image or a distribution can
 # move them; nothing at run time can, not even the environment of root.
 PWB_SOCKET ?= /run/pwb/worker.sock
 PWB_WORKER ?= /usr/bin/pwb
+PWB_SNAPSHOT ?= /var/lib/pwb-nss/users.snap
 
 bindir    ?= /usr/bin
 mandir    ?= /usr/share/man
@@ -31,7 +32,9 @@ pamdir    ?= $(libdir)/security
 # urfave_cli_no_docs drops a markdown writer that no command of ours calls: 0.6 ms of every start.
 GOTAGS  := urfave_cli_no_docs
 export GOFLAGS := -trimpath -buildvcs=false -tags=$(GOTAGS)
-LDFLAGS := -s -w -X main.version=$(VERSION) -X main.socketPath=$(PWB_SOCKET)
+LDFLAGS := -s -w -X main.version=$(VERSION) -X main.socketPath=$(PWB_SOCKET) -X main.snapshotPath=$(PWB_SNAPSHOT)
+
+comma := ,
 
 STATICCHECK := honnef.co/go/tools/cmd/staticcheck@v0.8.2
 FUZZTIME    ?= 5s
@@ -43,8 +46,9 @@ all: build
 include pam_pwb/module.mk
 include pamtester/module.mk
 include homedir/module.mk
+include nss_pwb/module.mk
 
-build: build/pam_pwb.so build/pwb build/pamtester
+build: build/pam_pwb.so build/libnss_pwb.so.2 build/pwb build/pamtester
 
 build/pwb: FORCE | deps-build
 	$(GO) build -ldflags '$(LDFLAGS)' -o $@ ./pwb

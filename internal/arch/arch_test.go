@@ -24,6 +24,7 @@ var rooms = map[string][]string{
 	"internal/secret":    {},
 	"internal/config":    {"internal/account", "internal/secret"},
 	"internal/ticket":    {"internal/account"},
+	"internal/snapshot":  {},
 	"internal/store":     {"internal/account"},
 	"internal/provision": {"internal/account", "internal/passwd", "internal/store"},
 	"internal/session":   {"internal/account", "internal/passwd"},
