@@ -1,75 +1,395 @@
 package main
 
 import (
-	"encoding/json"
+	"bufio"
+	"encoding/csv"
 	"errors"
 	"fmt"
+	"io"
+	"os"
+	"path"
+	"strconv"
+	"strings"
 	"text/tabwriter"
 	"time"
 
 	"github.com/urfave/cli/v2"
 
 	"github.com/pwb-project/pwb/internal/account"
+	"github.com/pwb-project/pwb/internal/passwd"
+	"github.com/pwb-project/pwb/internal/snapshot"
 	"github.com/pwb-project/pwb/internal/store"
+	"github.com/pwb-project/pwb/internal/ticket"
 )
 
+var jsonFlag = &cli.BoolFlag{Name: "json", Usage: "print as JSON"}
+
+// userCommands are Workbench's names for what an operator does most, and the rest below "users".
 func userCommands() []*cli.Command {
-	return []*cli.Command{
-		{
-			Name:   "list-users",
-			Usage:  "list the accounts that have been signed in to, and whose they are",
-			Flags:  []cli.Flag{&cli.BoolFlag{Name: "json", Usage: "print as JSON"}},
-			Action: withStore(listUsers),
+	list := &cli.Command{Name: "list-users", Usage: "list the accounts, whose they are and when they were used", Flags: []cli.Flag{jsonFlag}, Action: atDesk(listUsers)}
+	lock := &cli.Command{Name: "lock-user", Usage: "end an account's logins", ArgsUsage: "USER", Action: atDesk(setActive(false))}
+	unlock := &cli.Command{Name: "unlock-user", Usage: "allow an account's logins again", ArgsUsage: "USER", Action: atDesk(setActive(true))}
+	return []*cli.Command{list, lock, unlock, {
+		Name:            "users",
+		Usage:           "accounts",
+		HideHelpCommand: true,
+		Subcommands: []*cli.Command{
+			{Name: "list", Usage: list.Usage, Flags: list.Flags, Action: list.Action},
+			{Name: "show", Usage: "everything that is known of one", ArgsUsage: "USER", Flags: []cli.Flag{jsonFlag}, Action: atDesk(showUser)},
+			{Name: "lock", Usage: lock.Usage, ArgsUsage: "USER", Action: lock.Action},
+			{Name: "unlock", Usage: unlock.Usage, ArgsUsage: "USER", Action: unlock.Action},
+			{Name: "link", Usage: "say whose an account of the machine is", ArgsUsage: "USER SUBJECT", Action: atDesk(linkUser)},
+			{
+				Name: "import", Usage: "make accounts that keep the uids they had", ArgsUsage: "FILE",
+				Description: "FILE has a line NAME,UID,SUBJECT[,FULL NAME[,HOME[,SHELL]]] for each account; all are made, or none.",
+				Flags:       []cli.Flag{&cli.BoolFlag{Name: "dry-run", Usage: "check everything, make nothing"}}, Action: atDesk(importUsers),
+			},
+			{Name: "delete", Usage: "take an account away; its name, uid and home stay its own", ArgsUsage: "USER", Action: atDesk(setDeleted(true))},
+			{Name: "restore", Usage: "bring a deleted account back", ArgsUsage: "USER", Action: atDesk(setDeleted(false))},
+			{
+				Name: "preview", Usage: "say which login names usernames would get at a first login", ArgsUsage: "[USERNAME...]",
+				Description: "Without arguments, usernames are read from standard input, one a line.",
+				Flags:       []cli.Flag{jsonFlag}, Action: atDesk(previewUsers),
+			},
 		},
-		{Name: "lock-user", Usage: "end an account's logins", ArgsUsage: "USER", Action: withStore(setActive(false))},
-		{Name: "unlock-user", Usage: "allow an account's logins again", ArgsUsage: "USER", Action: withStore(setActive(true))},
-	}
+	}}
 }
 
-func withStore(do func(*cli.Context, *store.Store) error) cli.ActionFunc {
-	return func(c *cli.Context) error {
-		r, err := root(c)
-		if err != nil {
-			return err
-		}
-		s, err := openStore(c.Context, r, true)
-		if err != nil {
-			return err
-		}
-		return errors.Join(do(c, s), s.Close())
+// state is an account's, in one word.
+func state(a store.Account) string {
+	switch {
+	case !a.Deleted.IsZero():
+		return "deleted"
+	case !a.Active:
+		return "locked"
 	}
+	return "active"
 }
 
-func listUsers(c *cli.Context, s *store.Store) error {
-	all, err := s.Accounts(c.Context)
+// asJSON is an account as scripts see it.
+func asJSON(a store.Account) map[string]any {
+	out := map[string]any{
+		"name": a.Name, "state": state(a), "active": a.Active && a.Deleted.IsZero(), "issuer": a.Identity.Issuer, "subject": a.Identity.Subject,
+		"username": a.Identity.Username, "first_login": moment(a.FirstLogin), "last_login": moment(a.LastLogin),
+	}
+	if a.UID != 0 {
+		out["uid"], out["gid"], out["gecos"], out["home"], out["shell"] = a.UID, a.GID(), a.Gecos, a.Home, a.Shell
+		out["groups_known"] = []string{"never told", "as told last", "stale"}[a.Groups]
+	}
+	return out
+}
+
+func moment(t time.Time) any {
+	if t.IsZero() {
+		return nil
+	}
+	return t.UTC()
+}
+
+func when(t time.Time) string {
+	if t.IsZero() {
+		return "never"
+	}
+	return t.UTC().Format(time.RFC3339)
+}
+
+func listUsers(d *desk) error {
+	all, err := d.store.Accounts(d.Context.Context)
 	if err != nil {
 		return err
 	}
-	if c.Bool("json") {
+	if d.Bool("json") {
 		out := []map[string]any{}
 		for _, a := range all {
-			out = append(out, map[string]any{"name": a.Name, "issuer": a.Identity.Issuer, "subject": a.Identity.Subject, "username": a.Identity.Username,
-				"active": a.Active, "first_login": a.FirstLogin.UTC(), "last_login": a.LastLogin.UTC()})
+			out = append(out, asJSON(a))
 		}
-		return json.NewEncoder(c.App.Writer).Encode(out)
+		return d.json(out)
 	}
-	w := tabwriter.NewWriter(c.App.Writer, 0, 8, 2, ' ', 0)
-	fmt.Fprintln(w, "NAME\tSTATE\tUSERNAME\tSUBJECT\tLAST LOGIN")
+	w := tabwriter.NewWriter(d.out, 0, 8, 2, ' ', 0)
+	fmt.Fprintln(w, "NAME\tUID\tSTATE\tUSERNAME\tLAST LOGIN\tSUBJECT")
 	for _, a := range all {
-		state := "active"
-		if !a.Active {
-			state = "locked"
+		uid := "local"
+		if a.UID != 0 {
+			uid = strconv.FormatUint(uint64(a.UID), 10)
 		}
-		fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%s\n", a.Name, state, a.Identity.Username, a.Identity.Key(), a.LastLogin.UTC().Format(time.RFC3339))
+		fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%s\t%s\n", a.Name, uid, state(a), a.Identity.Username, when(a.LastLogin), a.Identity.Key())
 	}
 	return w.Flush()
 }
 
-func setActive(active bool) func(*cli.Context, *store.Store) error {
-	return func(c *cli.Context, s *store.Store) error {
-		if c.NArg() != 1 {
-			return cli.Exit(c.Command.Name+": one USER", 2)
-		}
-		return s.SetActive(c.Context, account.Name(c.Args().First()), active)
+func showUser(d *desk) error {
+	name, err := d.one("USER")
+	if err != nil {
+		return err
 	}
+	a, err := d.store.ByName(d.Context.Context, account.Name(name))
+	if err != nil {
+		return err
+	}
+	groups, err := d.store.GroupsOf(d.Context.Context, a.Name)
+	if err != nil {
+		return err
+	}
+	if d.Bool("json") {
+		out := asJSON(a)
+		list := []map[string]any{}
+		for _, g := range groups {
+			list = append(list, map[string]any{"name": g.Name, "gid": g.GID, "object": g.Object})
+		}
+		out["groups"] = list
+		return d.json(out)
+	}
+	w := tabwriter.NewWriter(d.out, 0, 8, 2, ' ', 0)
+	row := func(what, format string, args ...any) { fmt.Fprintf(w, what+"\t"+format+"\n", args...) }
+	row("name", "%s", a.Name)
+	row("state", "%s", state(a))
+	row("username", "%s", a.Identity.Username)
+	row("issuer", "%s", a.Identity.Issuer)
+	row("subject", "%s", a.Identity.Subject)
+	row("first login", "%s", when(a.FirstLogin))
+	row("last login", "%s", when(a.LastLogin))
+	if a.UID == 0 {
+		row("account", "the machine's own, linked; getent passwd %s shows it", a.Name)
+		return w.Flush()
+	}
+	row("uid, gid", "%d", a.UID)
+	row("full name", "%s", a.Gecos)
+	row("home", "%s", a.Home)
+	row("shell", "%s", a.Shell)
+	for _, g := range groups {
+		row("group", "%s (gid %d, object %s)", g.Name, g.GID, g.Object)
+	}
+	if a.Groups == store.Stale {
+		row("groups", "as of an earlier login: the provider has left them out of the last ticket")
+	}
+	return w.Flush()
+}
+
+func setActive(active bool) func(*desk) error {
+	return func(d *desk) error {
+		name, err := d.one("USER")
+		if err != nil {
+			return err
+		}
+		if err := d.store.SetActive(d.Context.Context, account.Name(name), active); err != nil {
+			return err
+		}
+		return d.changed(map[bool]string{false: "lock-user", true: "unlock-user"}[active], map[string]any{"user": name})
+	}
+}
+
+func setDeleted(deleted bool) func(*desk) error {
+	return func(d *desk) error {
+		name, err := d.one("USER")
+		if err != nil {
+			return err
+		}
+		a, err := d.store.ByName(d.Context.Context, account.Name(name))
+		if err != nil {
+			return err
+		}
+		if deleted && a.UID == 0 {
+			return fmt.Errorf("account %q is the machine's own: pwb lock-user %s ends its logins with tickets, userdel(8) removes it", name, name)
+		}
+		if err := d.store.SetDeleted(d.Context.Context, a.Name, deleted); err != nil {
+			return err
+		}
+		if deleted {
+			d.say("%s is gone; its home %s and uid %d stay its own (pwb users restore %s)", name, a.Home, a.UID, name)
+		}
+		return d.changed(map[bool]string{true: "delete-user", false: "restore-user"}[deleted], map[string]any{"user": name, "uid": a.UID})
+	}
+}
+
+// issuer is whose people the machine's are; commands that bind an account need it.
+func (d *desk) issuer() (string, error) {
+	if d.trouble != nil {
+		return "", d.trouble
+	}
+	return d.config.Issuer, nil
+}
+
+func linkUser(d *desk) error {
+	if d.NArg() != 2 {
+		return cli.Exit("users link: USER and SUBJECT, the person's Object ID at Entra ID, the sub claim elsewhere", 2)
+	}
+	issuer, err := d.issuer()
+	if err != nil {
+		return err
+	}
+	name, err := account.ParseName(d.Args().Get(0))
+	if err != nil {
+		return err
+	}
+	subject, err := ticket.Subject(issuer, d.Args().Get(1))
+	if err != nil {
+		return err
+	}
+	entry, err := others.ByName(string(name))
+	if err != nil {
+		return err
+	}
+	if entry.UID < account.UID(d.config.MinUID) {
+		return fmt.Errorf("account %q has uid %d, below %d (auth-minimum-user-id): it belongs to the system", name, entry.UID, d.config.MinUID)
+	}
+	id := account.Identity{Issuer: issuer, Subject: subject}
+	if err := d.store.Link(d.Context.Context, name, id); err != nil {
+		return err
+	}
+	return d.changed("link-user", map[string]any{"user": name, "uid": entry.UID, "subject": id.Key()})
+}
+
+func importUsers(d *desk) error {
+	name, err := d.one("FILE")
+	if err != nil {
+		return err
+	}
+	issuer, err := d.issuer()
+	if err != nil {
+		return err
+	}
+	f, err := os.Open(name)
+	if err != nil {
+		return err
+	}
+	defer f.Close()
+	all, err := readImport(f, issuer, d.config.HomePath, d.config.Shell)
+	if err != nil {
+		return fmt.Errorf("%s: %w", name, err)
+	}
+	if d.Bool("dry-run") {
+		fmt.Fprintf(d.out, "%d accounts could be made\n", len(all))
+		return nil
+	}
+	if err := d.store.Import(d.Context.Context, all); err != nil {
+		return err
+	}
+	for _, one := range all {
+		if err := d.changed("import-user", map[string]any{"user": one.Name, "uid": one.ID, "subject": one.Identity.Key()}); err != nil {
+			return err
+		}
+	}
+	fmt.Fprintf(d.out, "%d accounts made\n", len(all))
+	return nil
+}
+
+// readImport reads the lines, and refuses ids and names that belong to others on this machine. Every problem is named at once.
+func readImport(r io.Reader, issuer, homes, shell string) (all []store.Imported, err error) {
+	lines := csv.NewReader(r)
+	lines.FieldsPerRecord, lines.Comment, lines.TrimLeadingSpace = -1, '#', true
+	var problems []error
+	seen := map[uint32]bool{}
+	for {
+		f, err := lines.Read()
+		if errors.Is(err, io.EOF) {
+			return all, errors.Join(problems...)
+		}
+		if err != nil {
+			return nil, err
+		}
+		at, _ := lines.FieldPos(0)
+		one, err := parseImport(f, issuer, homes, shell)
+		if err == nil && seen[one.ID] {
+			err = fmt.Errorf("uid %d is there twice", one.ID)
+		}
+		if err != nil {
+			problems = append(problems, fmt.Errorf("line %d: %w", at, err))
+			continue
+		}
+		seen[one.ID] = true
+		all = append(all, one)
+	}
+}
+
+func parseImport(f []string, issuer, homes, shell string) (one store.Imported, err error) {
+	if len(f) < 3 || len(f) > 6 {
+		return one, fmt.Errorf("%d fields; NAME,UID,SUBJECT are needed, FULL NAME,HOME,SHELL may follow", len(f))
+	}
+	f = append(f, make([]string, 6-len(f))...)
+	if one.Name, err = account.ParseName(f[0]); err != nil {
+		return one, err
+	}
+	id, err := strconv.ParseUint(f[1], 10, 32)
+	if free, ok := account.NextID(uint32(id), nil); err != nil || !ok || free != uint32(id) {
+		return one, fmt.Errorf("uid %q is none that can be given", f[1])
+	}
+	one.Identity.Issuer = issuer
+	if one.Identity.Subject, err = ticket.Subject(issuer, f[2]); err != nil {
+		return one, err
+	}
+	one.New = store.New{ID: uint32(id), Gecos: account.Gecos(f[3]), Home: f[4], Shell: f[5]}
+	if one.Home == "" {
+		one.Home = path.Join(homes, string(one.Name))
+	}
+	if one.Shell == "" {
+		one.Shell = shell
+	}
+	if !path.IsAbs(one.Home) || !path.IsAbs(one.Shell) {
+		return one, fmt.Errorf("home %q and shell %q must be absolute paths", one.Home, one.Shell)
+	}
+	u := snapshot.User{Name: string(one.Name), UID: one.ID, GID: one.ID, Gecos: one.Gecos, Home: one.Home, Shell: one.Shell}
+	if err := u.Check(); err != nil {
+		return one, err
+	}
+	return one, freeOnMachine(string(one.Name), one.ID)
+}
+
+func freeOnMachine(name string, id uint32) error {
+	entry, err := others.ByName(name)
+	if err == nil {
+		return fmt.Errorf("%q is an account of the machine (uid %d); remove it from there, or use pwb users link", name, entry.UID)
+	}
+	if !errors.Is(err, passwd.ErrNotFound) {
+		return err
+	}
+	if entry, err = others.ByUID(account.UID(id)); err == nil {
+		return fmt.Errorf("uid %d is %q's on this machine", id, entry.Name)
+	} else if !errors.Is(err, passwd.ErrNotFound) {
+		return err
+	}
+	if group, err := others.GroupByID(account.GID(id)); err == nil {
+		return fmt.Errorf("gid %d is the group %q's on this machine", id, group)
+	} else if !errors.Is(err, passwd.ErrNotFound) {
+		return err
+	}
+	return nil
+}
+
+func previewUsers(d *desk) error {
+	usernames := d.Args().Slice()
+	if len(usernames) == 0 {
+		for lines := bufio.NewScanner(os.Stdin); lines.Scan(); {
+			if line := strings.TrimSpace(lines.Text()); line != "" {
+				usernames = append(usernames, line)
+			}
+		}
+	}
+	if d.trouble != nil {
+		return d.trouble
+	}
+	refused := 0
+	all := d.accounts.Preview(d.Context.Context, usernames)
+	out := []map[string]any{}
+	w := tabwriter.NewWriter(d.out, 0, 8, 2, ' ', 0)
+	for _, p := range all {
+		row := map[string]any{"username": p.Username, "name": p.Name}
+		text := string(p.Name)
+		if p.Err != nil {
+			refused++
+			row["name"], row["refused"] = nil, p.Err.Error()
+			text = "refused: " + p.Err.Error()
+		}
+		out = append(out, row)
+		fmt.Fprintf(w, "%q\t%s\n", p.Username, text)
+	}
+	var err error
+	if d.Bool("json") {
+		err = d.json(out)
+	} else {
+		err = w.Flush()
+	}
+	if err == nil && refused > 0 {
+		return cli.Exit("", 1)
+	}
+	return err
 }

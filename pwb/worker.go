@@ -39,6 +39,7 @@ const (
 	cachePath   = "/var/cache/pwb"
 	auditPath   = "/var/log/pwb/audit.log"
 	serviceUser = "rstudio-server"
+	followEvery = 500 * time.Millisecond
 	grace       = 10 * time.Second // for calls in progress at the end: what a host waits at most
 )
 
@@ -218,16 +219,43 @@ func (b *ruleBook) get(ctx context.Context) (*worker.Rules, error) {
 		var maintain context.Context
 		maintain, b.stop = context.WithCancel(b.resident)
 		go verifier.Maintain(maintain)
+		go b.follow(maintain, publisher(b.root, cfg, b.store, b.report), len(cfg.GroupMap) > 0)
 	}
 	b.rules = &worker.Rules{
-		Tickets: tickets, Accounts: provisioner(b.root, cfg, b.store),
+		Tickets: tickets, Accounts: provisioner(b.root, cfg, b.store, b.report),
 		MinUID: account.UID(cfg.MinUID), Issuer: cfg.Issuer, Groups: cfg.GroupsClaim != "",
 	}
 	return b.rules, nil
 }
 
+func (b *ruleBook) report(err error) { b.log.Warn("accounts", "error", err.Error()) }
+
+// follow shows what others have changed in the store: an operator's command, another node, a login that was killed before it
+// could. Rules about what is shown may be new, so a snapshot that depends on them is written anew first.
+func (b *ruleBook) follow(ctx context.Context, p *provision.Publisher, rewrite bool) {
+	said := ""
+	publish := p.Publish
+	if rewrite {
+		publish = p.Rewrite
+	}
+	for tick := time.Tick(followEvery); ; {
+		switch err := publish(ctx); {
+		case err == nil:
+			publish, said = p.Publish, ""
+		case ctx.Err() == nil && err.Error() != said: // once, not twice a second
+			said = err.Error()
+			b.log.Error("accounts are not shown to other programs", "error", said)
+		}
+		select {
+		case <-ctx.Done():
+			return
+		case <-tick:
+		}
+	}
+}
+
 // provisioner is the accounts' room as the configuration says.
-func provisioner(r config.Root, cfg *config.Config, s *store.Store) *provision.Provisioner {
+func provisioner(r config.Root, cfg *config.Config, s *store.Store, report func(error)) *provision.Provisioner {
 	p := &provision.Provisioner{
 		Store: s, Machine: &others, MinUID: account.UID(cfg.MinUID),
 		Names: account.NamePolicy{Domains: cfg.UsernameDomains, Keep: cfg.KeepDomain, Full: cfg.FullUsernames},
@@ -236,6 +264,8 @@ func provisioner(r config.Root, cfg *config.Config, s *store.Store) *provision.P
 		},
 		InsecureReuseTickets: cfg.InsecureReuseTickets,
 	}
+	publisher := publisher(r, cfg, s, report)
+	p.Publish = publisher.Publish
 	if cfg.Registers() {
 		p.Register = &provision.Register{
 			StartUID: cfg.StartUID, StartGID: cfg.StartGID, HomePath: cfg.HomePath, Shell: cfg.Shell, Suffix: cfg.SuffixNames,
@@ -243,6 +273,11 @@ func provisioner(r config.Root, cfg *config.Config, s *store.Store) *provision.P
 		}
 	}
 	return p
+}
+
+// publisher shows accounts of pwb's making to every program.
+func publisher(r config.Root, cfg *config.Config, s *store.Store, report func(error)) *provision.Publisher {
+	return &provision.Publisher{Path: r.Join(snapshotPath), Store: s, Machine: &others, GroupMap: cfg.GroupMap, Report: report}
 }
 
 // others are the accounts of the machine that are not of pwb's making.

@@ -29,6 +29,9 @@ func builtFolder() string {
 	return dir
 }
 
+// libFolder is where the C library of this machine looks for NSS modules.
+func libFolder() string { return filepath.Dir(pamFolder()) }
+
 // pamFolder is where libpam of this machine looks for modules.
 func pamFolder() string {
 	out, err := exec.Command("cc", "-print-multiarch").Output()
@@ -54,7 +57,7 @@ var prepared = sync.OnceValue(func() error {
 			return err
 		}
 	}
-	for from, to := range map[string]string{"pwb": "/usr/bin/pwb", "pamtester": "/usr/bin/pamtester", "pam_pwb.so": pamFolder() + "/pam_pwb.so"} {
+	for from, to := range map[string]string{"pwb": "/usr/bin/pwb", "pamtester": "/usr/bin/pamtester", "pam_pwb.so": pamFolder() + "/pam_pwb.so", "libnss_pwb.so.2": libFolder() + "/libnss_pwb.so.2"} {
 		if out, err := exec.Command("install", "-m", "0755", filepath.Join(builtFolder(), from), to).CombinedOutput(); err != nil {
 			return fmt.Errorf("install %s (run make first): %w: %s", from, err, out)
 		}
@@ -89,7 +92,7 @@ func newMachine(t testing.TB, settings string) *machine {
 		t.Fatal(err)
 	}
 	m := &machine{t: t, idp: oidctest.New(t, ""), log: filepath.Join(t.TempDir(), "worker.log")}
-	for _, dir := range []string{"/var/lib/pwb", "/var/cache/pwb", "/run/pwb", "/home/" + user, "/etc/rstudio"} {
+	for _, dir := range []string{"/var/lib/pwb", "/var/lib/pwb-nss", "/var/log/pwb", "/var/cache/pwb", "/run/pwb", "/home/" + user, "/etc/rstudio"} {
 		if err := os.RemoveAll(dir); err != nil {
 			t.Fatal(err)
 		}

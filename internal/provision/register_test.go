@@ -235,13 +235,13 @@ func TestGroups(t *testing.T) {
 		}
 		seen[g.GID] = true
 	}
-	before, _ := s.Revision(ctx)
+	_, before, _ := s.Head(ctx)
 	e := told(alice, true)
 	e.SpendKey[0] = 99
 	if _, err := p.Login(ctx, e, "alice"); err != nil {
 		t.Fatal(err)
 	}
-	if after, _ := s.Revision(ctx); after != before {
+	if _, after, _ := s.Head(ctx); after != before {
 		t.Errorf("a login that changed nothing raised the revision from %d to %d", before, after)
 	}
 }

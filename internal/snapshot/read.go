@@ -86,3 +86,28 @@ func (f *file) readGroups(c *Contents) error {
 	}
 	return nil
 }
+
+// Shown says which revision of which store a snapshot shows to readers, without the writer's lock. ok is false when the file is
+// not there, not whole, or of an earlier run of the machine: then it is for a writer to see to.
+func Shown(path string) (origin [16]byte, revision int64, ok bool) {
+	f, err := os.Open(path)
+	if err != nil {
+		return origin, 0, false
+	}
+	defer f.Close()
+	var words [(live + 64) / 8]uint64
+	b := bytesOf(words[:])
+	st, err := f.Stat()
+	if err != nil {
+		return origin, 0, false
+	}
+	boot, err := bootID()
+	if err != nil {
+		return origin, 0, false
+	}
+	if _, err := f.ReadAt(b, 0); err != nil || string(b[:8]) != magic || le.Uint32(b[atVersion:]) != version ||
+		le.Uint64(b[atFileLen:]) != uint64(st.Size()) || le.Uint32(b[atStaticSum:]) != checksum(b[:staticLen]) || [16]byte(b[atBoot:]) != boot {
+		return origin, 0, false
+	}
+	return [16]byte(b[atOrigin:]), int64(le.Uint64(b[atRevision:])), true
+}

@@ -26,7 +26,7 @@ type Writer struct {
 // the machine went down is no error: Revision is then -1, and Replace writes it. The folder is made when it is missing.
 func Open(path string) (*Writer, error) {
 	dir := filepath.Dir(path)
-	if err := os.MkdirAll(dir, 0o755); err != nil {
+	if err := makeFolder(dir); err != nil {
 		return nil, fmt.Errorf("open the snapshot: %w", err)
 	}
 	if err := ownFolder(dir); err != nil {
@@ -46,6 +46,21 @@ func Open(path string) (*Writer, error) {
 	w := &Writer{path: path, lock: lock}
 	w.file = mapForChange(path)
 	return w, nil
+}
+
+// makeFolder makes the folder when it is missing, open to every reader whatever the umask of the host that began all this.
+func makeFolder(dir string) error {
+	err := os.MkdirAll(filepath.Dir(dir), 0o755)
+	if err == nil {
+		err = os.Mkdir(dir, 0o755)
+	}
+	if errors.Is(err, os.ErrExist) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	return os.Chmod(dir, 0o755)
 }
 
 // ownFolder refuses a folder that another user could put a file into.

@@ -158,6 +158,7 @@ const (
 	bySubject   = selectAccount + "WHERE issuer = ? AND subject = ?"
 	purgeSpent  = "DELETE FROM spent WHERE key IN (SELECT key FROM spent WHERE expires < ? ORDER BY expires LIMIT ?)"
 	insertSpent = "INSERT INTO spent (key, expires) VALUES (?, ?) ON CONFLICT DO NOTHING"
+	head        = "SELECT number, id FROM revision, origin"
 	updateLogin = "UPDATE account SET last_login = ?, username = ? WHERE name = ?"
 )
 
@@ -268,8 +269,10 @@ func (s *Store) Link(ctx context.Context, name account.Name, id account.Identity
 	return unavailable(fmt.Sprintf("link account %q", name), err)
 }
 
-// Revision returns the number of changes to accounts so far.
-func (s *Store) Revision(ctx context.Context) (n int64, err error) {
-	err = s.db.QueryRowContext(ctx, "SELECT number FROM revision").Scan(&n)
-	return n, unavailable("read the revision", err)
+// Head returns which store this is, and the number of changes so far to what NSS shows and to who may log in.
+func (s *Store) Head(ctx context.Context) (origin [16]byte, revision int64, err error) {
+	var id []byte
+	err = s.queryRow(ctx, nil, head).Scan(&revision, &id)
+	copy(origin[:], id)
+	return origin, revision, unavailable("read the revision", err)
 }

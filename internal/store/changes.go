@@ -22,6 +22,7 @@ type ShownGroup struct {
 
 // Changes is what has changed for NSS after one revision, up to another.
 type Changes struct {
+	Origin   [16]byte // of the store
 	Revision int64
 	Accounts []Shown
 	Groups   []ShownGroup
@@ -40,9 +41,11 @@ func (s *Store) Changes(ctx context.Context, since int64) (*Changes, error) {
 	}
 	defer conn.ExecContext(context.WithoutCancel(ctx), "ROLLBACK")
 	c := new(Changes)
-	if err := conn.QueryRowContext(ctx, "SELECT number FROM revision").Scan(&c.Revision); err != nil {
+	var origin []byte
+	if err := conn.QueryRowContext(ctx, "SELECT number, id FROM revision, origin").Scan(&c.Revision, &origin); err != nil {
 		return nil, unavailable("read the changes", err)
 	}
+	copy(c.Origin[:], origin)
 	if c.Revision == since {
 		return c, nil
 	}

@@ -87,7 +87,7 @@ func Open(ctx context.Context, cfg Config) (*Store, error) {
 
 func (s *Store) prepare(ctx context.Context) error {
 	s.statements = map[string]*sql.Stmt{}
-	for _, query := range []string{bySubject, byName, purgeSpent, insertSpent, updateLogin} {
+	for _, query := range []string{bySubject, byName, purgeSpent, insertSpent, updateLogin, head} {
 		stmt, err := s.db.PrepareContext(ctx, query)
 		if err != nil {
 			return err

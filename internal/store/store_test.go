@@ -128,11 +128,11 @@ func TestALockedAccount(t *testing.T) {
 	if err := s.Redeem(ctx, redemption("1", "alice")); err != nil {
 		t.Fatal(err)
 	}
-	before, _ := s.Revision(ctx)
+	_, before, _ := s.Head(ctx)
 	if err := s.SetActive(ctx, "alice", false); err != nil {
 		t.Fatal(err)
 	}
-	if after, _ := s.Revision(ctx); after != before+1 {
+	if _, after, _ := s.Head(ctx); after != before+1 {
 		t.Errorf("revision %d after %d", after, before)
 	}
 	if err := s.Redeem(ctx, redemption("2", "alice")); !errors.Is(err, ErrInactive) {

@@ -46,3 +46,10 @@ CREATE TABLE sequence (
 	start INTEGER PRIMARY KEY,
 	next  INTEGER NOT NULL
 ) STRICT;
+
+-- Tells this store from every other, so that a snapshot of another one is not taken for a part of this one's story.
+CREATE TABLE origin (
+	id BLOB NOT NULL
+) STRICT;
+
+INSERT INTO origin VALUES (randomblob(16));

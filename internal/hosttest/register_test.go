@@ -1,0 +1,134 @@
+package hosttest
+
+import (
+	"os"
+	"os/exec"
+	"strings"
+	"syscall"
+	"testing"
+)
+
+// registering is a machine that makes accounts, set up as the guide says.
+func registering(t *testing.T, settings string) *machine {
+	t.Helper()
+	m := newMachine(t, settings)
+	m.write("/etc/rstudio/rserver.conf", "auth-openid=1\nauth-openid-issuer="+m.idp.URL+"\nauth-openid-groups-claim=groups\n"+
+		"user-provisioning-enabled=1\nuser-provisioning-register-on-first-login=1\nuser-provisioning-start-uid=30000\n"+
+		"group-provisioning-start-gid=30000\nuser-homedir-path=/home/people\n", 0o644)
+	m.write("/etc/nsswitch.conf", "passwd: files systemd pwb\ngroup: files systemd pwb\nshadow: files pwb\nhosts: files\n", 0o644)
+	t.Cleanup(func() {
+		os.WriteFile("/etc/nsswitch.conf", []byte("passwd: files\ngroup: files\nshadow: files\nhosts: files\n"), 0o644)
+	})
+	os.RemoveAll("/home/people")
+	return m
+}
+
+func (m *machine) ticketOf(username string, groups ...string) string {
+	m.t.Helper()
+	claims := map[string]any{"name": strings.ToUpper(username[:1]) + username[1:] + " Example"}
+	if groups != nil {
+		claims["groups"] = groups
+	}
+	return m.idp.Mint(username+"@example.com", claims)
+}
+
+func bothRegistering(t *testing.T, test func(t *testing.T, m *machine)) {
+	t.Run("resident", func(t *testing.T) { m := registering(t, ""); m.start(); test(t, m) })
+	t.Run("spawned", func(t *testing.T) { test(t, registering(t, "")) })
+}
+
+// The guide's JIT path, literally: a person whom nobody has made an account for signs in, and is there for every program.
+func TestAFirstTicketMakesTheAccount(t *testing.T) {
+	bothRegistering(t, func(t *testing.T, m *machine) {
+		m.expect("", 2, "", "getent", "passwd", "carol")
+		m.expect(m.ticketOf("carol", "1a2b3c4d-1111-2222-3333-444444444444", "scientists", "sudo")+"\n", 0, "session has successfully been closed.",
+			pamtester("carol", whole...)...)
+		m.expect("", 0, "carol:x:30000:30000:Carol Example:/home/people/carol:/bin/bash\n", "getent", "passwd", "carol")
+		m.expect("", 0, "carol:x:30000:30000:Carol Example:", "getent", "passwd", "30000")
+		m.expect("", 0, "carol:*:::::::\n", "getent", "shadow", "carol")
+		m.expect("", 0, "uid=30000(carol) gid=30000(carol) groups=30000(carol),30001(g-1a2b3c4d),30002(scientists),30003(g-sudo)\n", "id", "carol")
+		m.expect("", 0, "scientists:x:30002:carol\n", "getent", "group", "scientists")
+		m.expect("", 0, "carol:x:30000:\n", "getent", "group", "carol")
+		m.expect("", 0, "\ncarol:x:30000:", "getent", "passwd")
+		m.expect("", 0, "sudo:x:27:\n", "getent", "group", "sudo")
+		st, err := os.Stat("/home/people/carol")
+		if err != nil || st.Mode().Perm() != 0o700 || st.Sys().(*syscall.Stat_t).Uid != 30000 || st.Sys().(*syscall.Stat_t).Gid != 30000 {
+			t.Errorf("home: %v, %v", st, err)
+		}
+		m.expect(m.ticketOf("dave", "scientists")+"\n", 0, "", pamtester("dave", whole...)...)
+		m.expect("", 0, "uid=30004(dave) gid=30004(dave) groups=30004(dave),30002(scientists)\n", "id", "dave")
+		m.expect("", 0, "scientists:x:30002:carol,dave\n", "getent", "group", "scientists")
+		m.expect("", 0, "carol", "/usr/bin/pwb", "list-users")
+		m.expect(m.ticketOf("carol")+"\n", 0, "uid=30000(carol) gid=30000(carol) groups=30000(carol)\n", // in no group any more
+			"/usr/bin/pwb", "session", "carol", "--", "id")
+		m.expect(m.ticketOf("erin")+"\n", 0, "/home/people/erin\nErin Example\n", // never here before
+			"/usr/bin/pwb", "session", "erin", "--", "sh", "-c", "cd && pwd && getent passwd erin | cut -d: -f5")
+	})
+}
+
+func TestALockedAccountOfOursStaysKnown(t *testing.T) {
+	bothRegistering(t, func(t *testing.T, m *machine) {
+		m.expect(m.ticketOf("carol")+"\n", 0, "", pamtester("carol", whole...)...)
+		m.expect("", 0, "", "/usr/bin/pwb", "lock-user", "carol")
+		m.expect("", 0, "carol:x:30000:", "getent", "passwd", "carol")
+		m.expect(m.ticketOf("carol")+"\n", 1, "Authentication failure", pamtester("carol", "authenticate")...)
+		m.expect("", 1, "User account has expired", pamtester("carol", "acct_mgmt")...)
+		m.expect("", 0, "", "/usr/bin/pwb", "unlock-user", "carol")
+		m.expect(m.ticketOf("carol")+"\n", 0, "", pamtester("carol", whole...)...)
+	})
+}
+
+func TestNamesOfTheMachineAreNotTaken(t *testing.T) {
+	bothRegistering(t, func(t *testing.T, m *machine) {
+		m.expect(m.ticketOf(user)+"\n", 1, "Authentication failure", pamtester(user, "authenticate")...) // a local account
+		if m.worker != nil {
+			m.logged("pwb users link alice")
+		}
+		m.expect(m.ticketOf("root")+"\n", 1, "", pamtester("", "authenticate")...)
+		m.expect(m.ticketOf("daemon")+"\n", 1, "", pamtester("", "authenticate")...)
+		m.expect("", 2, "", "getent", "passwd", "30000")
+	})
+}
+
+// su looks the account up before and after, cron and sshd with a key never see a ticket.
+func TestHostsKnowAnAccountOfOurs(t *testing.T) {
+	bothRegistering(t, func(t *testing.T, m *machine) {
+		m.expect(m.ticketOf("carol")+"\n", 0, "", pamtester("carol", "authenticate")...)
+		m.expect(m.ticketOf("carol")+"\n", 0, "carol\n/home/people/carol\n",
+			"setpriv", "--reuid=65534", "--regid=65534", "--clear-groups", "su", "-", "carol", "-c", "id -un; pwd")
+		m.expect(m.ticketOf("dave")+"\n", 1, "does not exist", // su looks before it asks: a person comes here after the first sign-in
+			"setpriv", "--reuid=65534", "--regid=65534", "--clear-groups", "su", "dave", "-c", "id")
+	})
+}
+
+// Another process changes the store; the resident worker shows it.
+func TestTheWorkerFollowsTheStore(t *testing.T) {
+	m := registering(t, "")
+	m.expect(m.ticketOf("carol")+"\n", 0, "", pamtester("carol", "authenticate")...)
+	os.Remove("/var/lib/pwb-nss/users.snap")
+	m.start()
+	m.until("the account is shown", func() bool { return exec.Command("getent", "passwd", "carol").Run() == nil })
+}
+
+func TestTheAuditFileHoldsEveryDecision(t *testing.T) {
+	bothRegistering(t, func(t *testing.T, m *machine) {
+		ticket := m.ticketOf("carol")
+		m.expect(ticket+"\n", 0, "", pamtester("carol", "authenticate", "acct_mgmt")...)
+		m.expect(ticket+"\n", 1, "", pamtester("carol", "authenticate")...)
+		m.expect("", 0, "", "/usr/bin/pwb", "lock-user", "carol")
+		m.expect("", 1, "", pamtester("carol", "acct_mgmt")...)
+		m.expect("", 0, "", "/usr/bin/pwb", "audit", "verify")
+		text, err := os.ReadFile("/var/log/pwb/audit.log")
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, want := range []string{`"code":"PAM_SUCCESS"`, "this ticket has been spent", `"event":"lock-user"`, "PAM_ACCT_EXPIRED", "the account is locked"} {
+			if !strings.Contains(string(text), want) {
+				t.Errorf("the audit file has no %s:\n%s", want, text)
+			}
+		}
+		if strings.Contains(string(text), ticket[len(ticket)-40:]) {
+			t.Error("a ticket is in the audit file")
+		}
+	})
+}
