@@ -90,13 +90,16 @@ fuzz:
 
 bench: build bench-homedir
 	$(GO) test -run '^$$' -bench . -benchtime 200x ./internal/hosttest
+	$(GO) test -run '^$$' -bench . -benchtime 1000x ./internal/snapshot
 
 # Black-box checks that live beside the project, not in it.
-kits: build
+kits: build build/asan/libnss_pwb.so.2
 	PWB_OIDC_KIT=$(abspath $(KITS))/oidc $(GO) test -count=1 -run TestKit ./internal/ticket
 	PWB_KITS=$(abspath $(KITS)) PWB_BUILD=$(CURDIR)/build $(GO) test -count=1 -timeout 30m -v -run TestKit ./internal/hosttest
 	$(KITS)/homedir/run.sh '$(CURDIR)/build/pwb mkhomedir --umask "$$UMASK" --skel "$$SKEL" "$$USER"'
 	$(KITS)/pamtester/run.sh $(CURDIR)/build/pamtester
+	$(KITS)/nss/run.sh -l build/libnss_pwb.so.2 -a build/asan/libnss_pwb.so.2 -n pwb -s $(PWB_SNAPSHOT) \
+		-i '$(CURDIR)/build/pwb snapshot write --passwd "$$PASSWD" --group "$$GROUP"'
 
 # --- installing -----------------------------------------------------------------------------------------------------
 .PHONY: install install-files clean FORCE
@@ -108,14 +111,15 @@ install-files:
 		$(DESTDIR)$(docdir) $(DESTDIR)$(mandir)/man1 $(DESTDIR)$(mandir)/man5 $(DESTDIR)$(mandir)/man8
 	$(INSTALL) -m 0755 build/pwb build/pamtester $(DESTDIR)$(bindir)
 	$(INSTALL) -m 0644 build/pam_pwb.so $(DESTDIR)$(pamdir)
+	$(INSTALL) -m 0644 build/libnss_pwb.so.2 $(DESTDIR)$(libdir)
 	sed 's,/usr/bin/pwb,$(bindir)/pwb,' pwb/systemd/pwb-worker.service >$(DESTDIR)$(unitdir)/pwb-worker.service
 	sed 's,/run/pwb/worker.sock,$(PWB_SOCKET),' pwb/systemd/pwb-worker.socket >$(DESTDIR)$(unitdir)/pwb-worker.socket
 	$(INSTALL) -m 0644 pwb/systemd/sysusers.conf $(DESTDIR)$(sysusers)/pwb.conf
 	$(INSTALL) -m 0644 pwb/systemd/tmpfiles.conf $(DESTDIR)$(tmpfiles)/pwb.conf
 	$(INSTALL) -m 0644 pamtester/pamtester.1 $(DESTDIR)$(mandir)/man1
 	$(INSTALL) -m 0644 internal/config/pwb.conf.5 $(DESTDIR)$(mandir)/man5
-	$(INSTALL) -m 0644 pam_pwb/pam_pwb.8 pwb/pwb.8 $(HOMEDIR_MAN8) $(DESTDIR)$(mandir)/man8
-	$(INSTALL) -m 0644 README.md CHANGELOG.md pam_pwb/PROTOCOL $(HOMEDIR_ODDJOB) $(DESTDIR)$(docdir)
+	$(INSTALL) -m 0644 pam_pwb/pam_pwb.8 pwb/pwb.8 nss_pwb/libnss_pwb.8 $(HOMEDIR_MAN8) $(DESTDIR)$(mandir)/man8
+	$(INSTALL) -m 0644 README.md CHANGELOG.md pam_pwb/PROTOCOL nss_pwb/FORMAT $(HOMEDIR_ODDJOB) $(DESTDIR)$(docdir)
 	$(INSTALL) -d $(DESTDIR)$(dir $(HOMEDIR_LINK))
 	ln -sf $(bindir)/pwb $(DESTDIR)$(HOMEDIR_LINK)
 

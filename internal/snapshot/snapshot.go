@@ -118,8 +118,11 @@ const (
 	buildLoad  = 0.62 // of an index that is made
 	fullLoad   = 0.80 // of an index that is changed, tombstones and all
 	spareShare = 8    // a file has an eighth of its records as room for changes
-	leastSpare = 1 << 20
+
 )
+
+// leastSpare is room for changes in a small file. Tests have smaller ones.
+var leastSpare = 1 << 20
 
 const magic = "PWBNSS1\n"
 
