@@ -34,7 +34,7 @@ func snapshotCommand() *cli.Command {
 				Name:      "check",
 				Usage:     "read it whole, and say what is in it",
 				ArgsUsage: "[FILE]",
-				Action:    checkSnapshot,
+				Action:    readSnapshot,
 			},
 		},
 	}
@@ -74,7 +74,7 @@ func writeSnapshot(c *cli.Context) (err error) {
 	return w.Replace(contents)
 }
 
-func checkSnapshot(c *cli.Context) error {
+func readSnapshot(c *cli.Context) error {
 	if c.NArg() > 1 {
 		return cli.Exit("snapshot check: one FILE", 2)
 	}
