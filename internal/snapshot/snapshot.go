@@ -191,21 +191,20 @@ func hash(key [2]uint64, p []byte) uint64 {
 	return v0 ^ v1 ^ v2 ^ v3
 }
 
-// checksum is over whole words of eight bytes, in four lanes. It finds damage, not malice.
+// checksum is two sums over whole words of eight bytes, in four lanes. It finds damage, not malice.
 func checksum(p []byte) uint32 {
 	const odd = 0x9e3779b97f4a7c15
 	n := uint64(len(p))
-	lane := [4]uint64{n, n + 1, n + 2, n + 3}
-	for ; len(p) >= 32; p = p[32:] {
-		for i := range lane {
-			lane[i] = bits.RotateLeft64(lane[i]^le.Uint64(p[8*i:]), 29) * odd
-		}
+	a, b := [4]uint64{n, n + 1, n + 2, n + 3}, [4]uint64{}
+	for i := 0; len(p) >= 8; i, p = (i+1)&3, p[8:] {
+		a[i] += le.Uint64(p)
+		b[i] += a[i]
 	}
-	for i := 0; len(p) >= 8; i, p = i+1, p[8:] {
-		lane[i] = bits.RotateLeft64(lane[i]^le.Uint64(p), 29) * odd
+	sum := uint64(0)
+	for i := range a {
+		sum = bits.RotateLeft64((sum^a[i])*odd, 29) ^ b[i]
 	}
-	sum := (lane[0] ^ bits.RotateLeft64(lane[1], 16) ^ bits.RotateLeft64(lane[2], 32) ^ bits.RotateLeft64(lane[3], 48)) * odd
-	return uint32(sum >> 32)
+	return uint32(sum * odd >> 32)
 }
 
 func align8(n int) int { return (n + 7) &^ 7 }
