@@ -14,6 +14,7 @@ import (
 
 	"github.com/zitadel/oidc/v3/example/server/exampleop"
 	"github.com/zitadel/oidc/v3/example/server/storage"
+	"github.com/zitadel/oidc/v3/pkg/oidc"
 	"github.com/zitadel/oidc/v3/pkg/op"
 )
 
@@ -107,6 +108,35 @@ func (s people) CheckUsernamePassword(name, pass, id string) error {
 		return errors.New("nobody of that name")
 	}
 	return s.Storage.CheckUsernamePassword(name, pass, id)
+}
+
+// memberships are the groups by object id, as Entra ID sends them.
+var memberships = map[string][]string{
+	"alice@example.com": {"5f0d2c9e-6a3b-4c57-9d18-2b7e4f60a1c3", "c41f7b52-90de-4a6e-8f3d-7716b2d9e805"},
+	"bob@example.com":   {"c41f7b52-90de-4a6e-8f3d-7716b2d9e805"},
+}
+
+// SetUserinfoFromScopes adds the groups to what the library says of a person.
+func (s people) SetUserinfoFromScopes(ctx context.Context, info *oidc.UserInfo, userID, clientID string, scopes []string) error {
+	if err := s.Storage.SetUserinfoFromScopes(ctx, info, userID, clientID, scopes); err != nil {
+		return err
+	}
+	return s.groups(info, userID)
+}
+
+// SetUserinfoFromRequest does the same where the library asks with the request in hand.
+func (s people) SetUserinfoFromRequest(ctx context.Context, info *oidc.UserInfo, request op.IDTokenRequest, scopes []string) error {
+	if err := s.Storage.SetUserinfoFromRequest(ctx, info, request, scopes); err != nil {
+		return err
+	}
+	return s.groups(info, request.GetSubject())
+}
+
+func (people) groups(info *oidc.UserInfo, userID string) error {
+	if u := (directory{}).GetUserByID(userID); u != nil {
+		info.AppendClaims("groups", memberships[u.Username])
+	}
+	return nil
 }
 
 type client struct {

@@ -23,7 +23,7 @@ func show(m *machine) error {
 	}
 	defer func() { p.stop() }()
 	say := &narrator{m: m}
-	for _, chapter := range []func(*machine, *provider, *narrator) error{operator, aliceGetsIn, refusals, providerDown, noWorker} {
+	for _, chapter := range []func(*machine, *provider, *narrator) error{operator, aliceGetsIn, bobGetsTheNextNumber, refusals, accessEnds, providerDown, noWorker} {
 		if err := chapter(m, p, say); err != nil {
 			return err
 		}
@@ -32,7 +32,7 @@ func show(m *machine) error {
 	return nil
 }
 
-// operator is the guide's part: secret, files, PAM service, accounts.
+// operator is the guide's part: secret, files, PAM service, name service.
 func operator(m *machine, p *provider, say *narrator) error {
 	say.chapter("The operator follows the guide", "The provider is zitadel/oidc on loopback, at "+p.issuer+".")
 	secret, err := say.command(clientSecret+"\n", 0, "", "pwb", "encrypt-password")
@@ -44,9 +44,11 @@ func operator(m *machine, p *provider, say *narrator) error {
 		mode       os.FileMode
 	}{
 		{"/etc/rstudio/openid-client-secret", "client-id=" + clientID + "\nclient-secret=" + lastLine(secret) + "\n", 0o600},
-		{"/etc/rstudio/rserver.conf", "# Enable OpenID Connect authentication\nauth-openid=1\nauth-openid-issuer=" + p.issuer + "\nauth-openid-username-claim=preferred_username\n", 0o644},
+		{"/etc/rstudio/rserver.conf", "# Enable OpenID Connect authentication\nauth-openid=1\nauth-openid-issuer=" + p.issuer + "\nauth-openid-username-claim=preferred_username\nauth-openid-groups-claim=groups\n" +
+			"# Just-in-time provisioning\nuser-provisioning-enabled=1\nuser-provisioning-register-on-first-login=1\nuser-provisioning-start-uid=30000\ngroup-provisioning-start-gid=30000\n", 0o644},
 		{"/etc/rstudio/pwb.conf", "# This provider has no certificate: it is on loopback.\nallow-loopback-http=1\n", 0o644},
 		{"/etc/pam.d/rstudio", pamService, 0o644},
+		{"/etc/nsswitch.conf", "passwd: files pwb systemd\ngroup:  files pwb systemd\nshadow: files pwb\nhosts:  files dns\n", 0o644},
 	}
 	if err := os.MkdirAll("/etc/rstudio", 0o755); err != nil {
 		return err
@@ -57,11 +59,9 @@ func operator(m *machine, p *provider, say *narrator) error {
 		}
 		say.file(f.name, f.text)
 	}
-	say.note("Two accounts, made by hand: alice and bob. They have no home yet.")
-	for _, name := range []string{"alice", "bob"} {
-		if err := quietly("useradd", "--no-create-home", "--shell", "/bin/sh", name); err != nil {
-			return err
-		}
+	say.note("Nobody has an account here, and nobody makes one.")
+	if _, err := say.command("", 2, "", "getent", "passwd", "alice"); err != nil {
+		return err
 	}
 	if _, err := say.command("", 0, "", "chown", "rstudio-server:", "/etc/rstudio/openid-client-secret"); err != nil {
 		return err
@@ -83,14 +83,82 @@ func aliceGetsIn(m *machine, p *provider, say *narrator) error {
 	if _, err := say.command(ticket+"\n", 0, "successfully authenticated", pamtester("alice", steps...)...); err != nil {
 		return err
 	}
-	if _, err := say.command("", 0, "drwx------ ", "ls", "-la", "/home/alice"); err != nil {
-		return err
+	say.note("Her first ticket has made the account, and every program knows it.")
+	for _, c := range []struct {
+		want string
+		argv []string
+	}{
+		{"alice:x:30000:30000:", []string{"getent", "passwd", "alice"}},
+		{"30001(g-5f0d2c9e),30002(g-c41f7b52)", []string{"id", "alice"}},
+		{"alice:*:", []string{"getent", "shadow", "alice"}},
+		{"drwx------ ", []string{"ls", "-la", "/home/alice"}},
+	} {
+		if _, err := say.command("", 0, c.want, c.argv...); err != nil {
+			return err
+		}
 	}
 	if ticket, err = p.signIn("alice@example.com"); err != nil {
 		return err
 	}
 	_, err = say.command(ticket+"\n", 0, "(alice)", "pwb", "session", "alice", "--", "sh", "-c", "id; pwd; ls -la")
 	return err
+}
+
+func bobGetsTheNextNumber(m *machine, p *provider, say *narrator) error {
+	say.chapter("Bob comes, and the operator looks", "Numbers are given once, to users and groups from one sequence; groups are known by their object at the provider.")
+	ticket, err := p.signIn("bob@example.com")
+	if err != nil {
+		return err
+	}
+	if _, err := say.command(ticket+"\n", 0, "(bob)", "pwb", "session", "bob", "--", "id"); err != nil {
+		return err
+	}
+	for _, c := range []struct {
+		want string
+		argv []string
+	}{
+		{"g-c41f7b52:x:30002:alice,bob", []string{"getent", "group", "g-c41f7b52"}},
+		{"", []string{"pwb", "groups", "rename", "g-c41f7b52", "everyone"}},
+		{"everyone:x:30002:alice,bob", []string{"getent", "group", "30002"}},
+		{"30003", []string{"pwb", "list-users"}},
+		{"let in, with a good ticket", []string{"pwb", "explain-login", "bob", "rstudio"}},
+	} {
+		if _, err := say.command("", 0, c.want, c.argv...); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// accessEnds shows that a locked account is still known, since files have owners, and opens nothing.
+func accessEnds(m *machine, p *provider, say *narrator) error {
+	say.chapter("Bob's access ends", "His files keep their owner; no way in is left, with a ticket or without.")
+	if _, err := say.command("", 0, "", "pwb", "lock-user", "bob"); err != nil {
+		return err
+	}
+	ticket, err := p.signIn("bob@example.com")
+	if err != nil {
+		return err
+	}
+	if err := say.refusal("A good ticket of his", ticket, "Authentication failure", "locked", "bob"); err != nil {
+		return err
+	}
+	for _, c := range []struct {
+		status int
+		want   string
+		argv   []string
+	}{
+		{1, "User account has expired", pamtester("bob", "acct_mgmt")},
+		{0, "bob:x:30003:", []string{"getent", "passwd", "bob"}},
+		{1, "refused by: state", []string{"pwb", "explain-login", "bob"}},
+		{0, "", []string{"pwb", "unlock-user", "bob"}},
+		{0, "lines, whole", []string{"pwb", "audit", "verify"}},
+	} {
+		if _, err := say.command("", c.status, c.want, c.argv...); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 func refusals(m *machine, p *provider, say *narrator) error {
