@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"sync"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -199,7 +200,7 @@ func (c *Contents) replace(path string) (err error) {
 
 // bootID tells one run of the kernel from another. What was written in place before a crash of the machine may be on the disk in
 // any order, so a file of another run is not changed but written anew.
-func bootID() (id [16]byte, err error) {
+var bootID = sync.OnceValues(func() (id [16]byte, err error) {
 	text, err := os.ReadFile("/proc/sys/kernel/random/boot_id")
 	if err != nil {
 		return id, err
@@ -220,7 +221,7 @@ func bootID() (id [16]byte, err error) {
 		return id, errors.New("boot_id is no UUID")
 	}
 	return id, nil
-}
+})
 
 func hexDigit(c byte) (byte, bool) {
 	switch {
