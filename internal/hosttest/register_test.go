@@ -101,6 +101,71 @@ func TestHostsKnowAnAccountOfOurs(t *testing.T) {
 	})
 }
 
+// sshd knows an account of ours from the first sign-in on, by ticket and by key; locking ends both, unlocking restores both.
+func TestSSHDAndAnAccountOfOurs(t *testing.T) {
+	bothRegistering(t, func(t *testing.T, m *machine) {
+		ssh := m.sshd()
+		as := func(argv []string) []string {
+			argv[len(argv)-3] = "carol@127.0.0.1"
+			return argv
+		}
+		key := []string{"-o", "PreferredAuthentications=publickey", "-i", "/mnt/ssh/id"}
+		m.expect("", 255, "Permission denied", as(ssh(m.ticketOf("carol"), "-o", "PreferredAuthentications=password"))...) // sshd looks first
+		m.expect(m.ticketOf("carol")+"\n", 0, "", pamtester("carol", "authenticate")...)
+		for _, locked := range []bool{false, true, false} {
+			status, said, verb := 0, "30000\n", "unlock-user"
+			if locked {
+				status, said, verb = 255, "", "lock-user"
+			}
+			m.expect("", 0, "", "/usr/bin/pwb", verb, "carol")
+			m.expect("", status, said, as(ssh(m.ticketOf("carol"), "-o", "PreferredAuthentications=password"))...)
+			m.expect("", status, said, as(ssh("", key...))...)
+		}
+	})
+}
+
+// An account that was there before is opened when an operator has said whose it is, and not before.
+func TestALinkedAccount(t *testing.T) {
+	bothRegistering(t, func(t *testing.T, m *machine) {
+		m.expect(m.ticketOf(user)+"\n", 1, "", pamtester(user, "authenticate")...)
+		m.expect("", 0, "", "/usr/bin/pwb", "users", "link", user, "s-"+user+"@example.com")
+		m.expect(m.ticketOf(user)+"\n", 0, "", pamtester(user, whole...)...)
+		m.expect("", 0, "local", "/usr/bin/pwb", "list-users")
+		m.expect(m.idp.Mint(user+"@example.com", map[string]any{"sub": "mallory"})+"\n", 1, "", pamtester(user, "authenticate")...)
+	})
+}
+
+func TestGroupMap(t *testing.T) {
+	const object = "1a2b3c4d-1111-2222-3333-444444444444"
+	m := registering(t, "group-map="+object+":gpu\n")
+	m.expect("", 0, "", "groupadd", "--force", "--gid", "20001", "gpu")
+	m.expect(m.ticketOf("carol", object)+"\n", 0, "", pamtester("carol", "authenticate")...)
+	m.expect("", 0, ",20001(gpu)", "id", "carol")
+	m.expect(m.ticketOf("carol", "another")+"\n", 0, "", pamtester("carol", "authenticate")...)
+	if out, _ := m.run("", "id", "carol"); strings.Contains(out, "gpu") {
+		t.Errorf("out of the provider's group, and still in the machine's: %s", out)
+	}
+}
+
+// Groups that the provider has left out: files keep theirs, doors stay shut.
+func TestAnOverage(t *testing.T) {
+	bothRegistering(t, func(t *testing.T, m *machine) {
+		conf, _ := os.ReadFile("/etc/rstudio/rserver.conf")
+		m.write("/etc/rstudio/rserver.conf", string(conf)+"auth-required-user-group=staffers\n", 0o644)
+		if m.worker != nil {
+			m.stop()
+			m.start()
+		}
+		m.expect(m.ticketOf("carol", "staffers")+"\n", 0, "", pamtester("carol", "authenticate", "acct_mgmt")...)
+		overage := m.idp.Mint("carol@example.com", map[string]any{"_claim_names": map[string]any{"groups": "src1"},
+			"_claim_sources": map[string]any{"src1": map[string]any{"endpoint": "https://evil.example"}}})
+		m.expect(overage+"\n", 1, "Permission denied", pamtester("carol", "authenticate", "acct_mgmt")...)
+		m.expect("", 0, "30001(staffers)", "id", "carol")
+		m.expect("", 1, "auth-required-user-group", "/usr/bin/pwb", "explain-login", "carol")
+		m.expect(m.ticketOf("carol", "staffers")+"\n", 0, "", pamtester("carol", "authenticate", "acct_mgmt")...)
+	})
+}
+
 // Another process changes the store; the resident worker shows it.
 func TestTheWorkerFollowsTheStore(t *testing.T) {
 	m := registering(t, "")
