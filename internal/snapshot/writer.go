@@ -196,12 +196,6 @@ func (w *Writer) room(i int, count int) bool {
 	return used+1 <= fullLoad*float64(w.file.index[i].cap)
 }
 
-// Counters of tombstones, behind those of entries.
-const (
-	atUserTombs  = atUsers + 24
-	atGroupTombs = atGroups + 24
-)
-
 func (w *Writer) putUser(u User) error {
 	if err := u.Check(); err != nil {
 		return err
