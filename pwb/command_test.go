@@ -72,14 +72,14 @@ func TestTheGuidesSteps(t *testing.T) {
 	if st, err := os.Stat(r.dir + "/etc/rstudio/pwb-secret.key"); err != nil || st.Mode().Perm() != 0o600 {
 		t.Errorf("the key: %v, %v", st, err)
 	}
-	r.write("/etc/rstudio/rserver.conf", "auth-openid=1\nauth-openid-issuer="+idp.URL+"\nwww-port=8787\n", 0o644)
+	r.write("/etc/rstudio/rserver.conf", "auth-openid=1\nauth-openid-issuer="+idp.URL+"\nserver-user=rstudio-server\n", 0o644)
 	r.write("/etc/rstudio/openid-client-secret", "client-id="+oidctest.ClientID+"\nclient-secret="+value, 0o600)
 	r.write("/etc/rstudio/pwb.conf", "allow-loopback-http=1\n", 0o644)
 	out, errs, status := r.pwb("", "config", "check")
 	if status != 0 || errs != "" {
 		t.Errorf("config check: %q, %q, %d", out, errs, status)
 	}
-	for _, want := range []string{"/etc/rstudio/rserver.conf:2", "[encrypted by pwb]", "/etc/rstudio/openid-client-secret:2", `key "1" for ES256`, "other keys of rserver.conf, not pwb's: www-port"} {
+	for _, want := range []string{"/etc/rstudio/rserver.conf:2", "[encrypted by pwb]", "/etc/rstudio/openid-client-secret:2", `key "1" for ES256`, "other keys of rserver.conf, not pwb's: server-user"} {
 		if !strings.Contains(out, want) {
 			t.Errorf("config check does not say %q:\n%s", want, out)
 		}

@@ -56,8 +56,8 @@ func TestConfigCheckOfTheGuidesExample(t *testing.T) {
 			t.Errorf("no line %v in:\n%s", want, out)
 		}
 	}
-	if want := "other keys of rserver.conf, not pwb's: www-port server-health-check-enabled launcher-sessions-enabled " +
-		"launcher-address launcher-port launcher-sessions-callback-address launcher-default-cluster\n"; !strings.HasSuffix(out, want) {
+	if want := "other keys of rserver.conf, not pwb's: server-health-check-enabled launcher-sessions-enabled " +
+		"launcher-address launcher-port launcher-default-cluster\n"; !strings.HasSuffix(out, want) {
 		t.Errorf("the end of %q is not %q", out, want)
 	}
 }

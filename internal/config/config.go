@@ -58,16 +58,24 @@ type Config struct {
 	GroupMap             map[string]string // a provider's object to a group of the machine
 	InsecureReuseTickets bool
 
+	Web Web
+
 	InForce  []InForce // every setting that pwb knows and that is right, in the order of the manual
 	Foreign  []string  // keys of rserver.conf that are not pwb's, in the order of the file, each once
 	Warnings Problems
 
 	clientSecret secret.Text // as written; Secret decrypts it
 	loader       Loader
+
+	provisioningGiven bool
 }
 
 // Registers says whether a first login makes an account.
 func (c *Config) Registers() bool { return c.Provisioning && c.RegisterOnFirstLogin }
+
+// Provisions says whether an identity provider may manage accounts by SCIM. Whoever generates a token for it says so, unless
+// the files say no.
+func (c *Config) Provisions() bool { return c.Provisioning || !c.provisioningGiven }
 
 // InForce is one setting and where it comes from; File is empty for a default.
 type InForce struct {

@@ -41,7 +41,7 @@ func guide(server, own string) map[string]string {
 }
 
 func TestTheGuidesFiles(t *testing.T) {
-	l := tree(t, guide("# comment\nwww-port=8787\n auth-openid-username-claim = upn \nuser-homedir-path=\"/mnt/home\"\nauth-required-user-group=a, b\n", "keys-max-stale=12h\nusername-domain=example.com\n"))
+	l := tree(t, guide("# comment\nserver-user=rstudio-server\n auth-openid-username-claim = upn \nuser-homedir-path=\"/mnt/home\"\nauth-required-user-group=a, b\n", "keys-max-stale=12h\nusername-domain=example.com\n"))
 	c, err := l.Load()
 	if err != nil {
 		t.Fatal(err)
@@ -50,7 +50,7 @@ func TestTheGuidesFiles(t *testing.T) {
 	if err != nil || got.Reveal() != `a#b;c$HOME=d\e` || c.ClientID != "example" {
 		t.Errorf("client %q, secret %q, %v", c.ClientID, got.Reveal(), err)
 	}
-	if c.Issuer != issuer || c.UsernameClaim != "upn" || c.HomePath != "/mnt/home" || c.KeysMaxStale != 12*time.Hour || !slices.Equal(c.Foreign, []string{"www-port"}) ||
+	if c.Issuer != issuer || c.UsernameClaim != "upn" || c.HomePath != "/mnt/home" || c.KeysMaxStale != 12*time.Hour || !slices.Equal(c.Foreign, []string{"server-user"}) ||
 		!slices.Equal(c.RequiredGroups, []string{"a", "b"}) || !slices.Equal(c.UsernameDomains, []string{"example.com"}) || c.MinUID != 1000 {
 		t.Errorf("Load = %+v", c)
 	}

@@ -31,7 +31,7 @@ func names(keys []key) []string {
 }
 
 // serverKeys are the keys of rserver.conf that pwb shares with Workbench, with the same meaning.
-var serverKeys = []key{
+var serverKeys = append([]key{
 	{name: "auth-openid", fallback: "0", set: boolean(func(c *Config) *bool { return &c.OpenID })},
 	{name: "auth-openid-issuer", set: text(func(c *Config) *string { return &c.Issuer })},
 	{name: "auth-openid-username-claim", fallback: "preferred_username",
@@ -57,7 +57,7 @@ var serverKeys = []key{
 		set: startID(func(c *Config) *uint32 { return &c.StartGID })},
 	{name: "user-homedir-path", fallback: "/home", set: homePath},
 	{name: "auth-pam-sessions-enabled", fallback: "0", set: boolean(func(c *Config) *bool { return &c.PAMSessions })},
-}
+}, webServerKeys...)
 
 // secretKeys are those of openid-client-secret.
 var secretKeys = []key{
@@ -69,7 +69,7 @@ var secretKeys = []key{
 }
 
 // ownKeys are those of pwb.conf; the file has no others.
-var ownKeys = []key{
+var ownKeys = append([]key{
 	{name: "username-domain", fallback: "strip", set: usernameDomain},
 	{name: "username-format", fallback: "localpart", set: usernameFormat}, // behind username-domain
 	{name: "username-collision", fallback: "reject", set: usernameCollision},
@@ -89,7 +89,7 @@ var ownKeys = []key{
 	{name: "allow-loopback-http", fallback: "0", set: boolean(func(c *Config) *bool { return &c.AllowLoopbackHTTP })},
 	{name: "insecure-reuse-tickets", fallback: "0",
 		set: boolean(func(c *Config) *bool { return &c.InsecureReuseTickets })},
-}
+}, webOwnKeys...)
 
 func text(to func(*Config) *string) func(*Config, string) error {
 	return func(c *Config, v string) error {

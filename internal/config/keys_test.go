@@ -156,7 +156,7 @@ func TestKeysOutOfPlace(t *testing.T) {
 		{"Auth-OpenID-Issuer=x", "", "rserver.conf:3: warning: Auth-OpenID-Issuer is not a key of pwb's; did you mean auth-openid-issuer?"},
 		{"allow-loopback-http=1", "", "rserver.conf:3: warning: allow-loopback-http is not read from this file; it belongs into pwb.conf"},
 		{"client-secret=x", "", "rserver.conf:3: warning: client-secret is not read from this file; it belongs into openid-client-secret"},
-		{"www-port=1\nwww-port=2", "", "rserver.conf:4: warning: www-port stands in the file twice; pwb does not read it"},
+		{"server-user=a\nserver-user=b", "", "rserver.conf:4: warning: server-user stands in the file twice; pwb does not read it"},
 		{"user-provisioning-register-on-first-login=1", "", "does nothing without user-provisioning-enabled=1"},
 		{"user-provisioning-enabled=1", "", "makes no accounts without user-provisioning-register-on-first-login=1"},
 		{"", "auth-openid=1", `pwb.conf:1: unknown key "auth-openid"; it belongs into rserver.conf`},
@@ -178,7 +178,7 @@ func TestForeignKeysAreLeftAlone(t *testing.T) {
 	const server = "www-port=8787\nserver-health-check-enabled=1\nlauncher-sessions-enabled=1\nlauncher-address=localhost\n" +
 		"auth-pam-sessions-profile=su\nauth-pam-sessions-use-password=1\nauth-pam-sessions-close=1\nauth-saml=0\nauth-timeout-minutes=60\n"
 	c, err := tree(t, guide(server, "")).Load()
-	if err != nil || len(c.Warnings) > 0 || len(c.Foreign) != 9 || !slices.Contains(c.Foreign, "auth-pam-sessions-close") {
+	if err != nil || len(c.Warnings) > 0 || len(c.Foreign) != 7 || !slices.Contains(c.Foreign, "auth-pam-sessions-close") {
 		t.Errorf("Load = %v, warnings %v, foreign %v", err, c.Warnings, c.Foreign)
 	}
 }

@@ -41,6 +41,7 @@ func newReading(l Loader) *reading {
 // finish makes a Config of what was read.
 func (r *reading) finish() (*Config, error) {
 	r.apply()
+	r.web()
 	if !r.switchedOff() {
 		r.cross()
 	}
@@ -225,6 +226,9 @@ func (r *reading) apply() {
 	for _, from := range sources {
 		for _, k := range from.keys {
 			s, given := r.given[k.name]
+			if k.name == "user-provisioning-enabled" {
+				r.config.provisioningGiven = given
+			}
 			if !given {
 				s.value = k.fallback
 			}
