@@ -17,6 +17,7 @@ const (
 	OpAcctMgmt     Op = C.FRAME_OP_ACCT_MGMT
 	OpOpenSession  Op = C.FRAME_OP_OPEN_SESSION
 	OpChauthtok    Op = C.FRAME_OP_CHAUTHTOK
+	OpPublish      Op = C.FRAME_OP_PUBLISH // asked by "pwb serve": show the accounts that it has changed
 )
 
 // String returns the operation's name as pamtester(1) and the entry points have it.
@@ -30,6 +31,8 @@ func (op Op) String() string {
 		return "open_session"
 	case OpChauthtok:
 		return "chauthtok"
+	case OpPublish:
+		return "publish"
 	}
 	return "operation " + strconv.Itoa(int(op))
 }

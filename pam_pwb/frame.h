@@ -46,7 +46,8 @@ enum frame_op {
 	FRAME_OP_AUTHENTICATE = 1,
 	FRAME_OP_ACCT_MGMT = 2,
 	FRAME_OP_OPEN_SESSION = 3,
-	FRAME_OP_CHAUTHTOK = 4
+	FRAME_OP_CHAUTHTOK = 4,
+	FRAME_OP_PUBLISH = 5 /* not PAM's, and never the module's: see PROTOCOL 7 */
 };
 
 #define FRAME_USER_SET 1u /* bit of HELLO's state byte: the host has named a user */

@@ -96,7 +96,7 @@ func serveCalls(ctx context.Context, r config.Root) error {
 		log.Warn("no decisions about people until this is mended; homes are made", "error", err.Error())
 	}
 	w := &worker.Worker{
-		Rules: rules.get, Log: log, Build: version, Audit: auditLog(r).Append,
+		Rules: rules.get, Log: log, Build: version, Audit: auditLog(r).Append, ServiceUID: serviceUID,
 		Homes: worker.Homes{LoginDefs: r.Join("/etc/login.defs"), Warn: func(text string) { log.Warn(text) }},
 	}
 	// One processor judges a thousand tickets a second. With more, idle threads of the runtime look for work just when the
@@ -224,6 +224,7 @@ func (b *ruleBook) get(ctx context.Context) (*worker.Rules, error) {
 	b.rules = &worker.Rules{
 		Tickets: tickets, Accounts: provisioner(b.root, cfg, b.store, b.report),
 		MinUID: account.UID(cfg.MinUID), Issuer: cfg.Issuer, Groups: cfg.GroupsClaim != "",
+		Publish: publisher(b.root, cfg, b.store, b.report).Publish,
 	}
 	return b.rules, nil
 }

@@ -25,6 +25,9 @@ func (w *Worker) mayAsk(ctx context.Context, peer pampwb.Peer, call *pampwb.Call
 	if peer.UID == 0 {
 		return nil
 	}
+	if call.Op == pampwb.OpPublish && w.ServiceUID != nil && int64(peer.UID) == int64(w.ServiceUID()) {
+		return nil
+	}
 	if call.Op != pampwb.OpAuthenticate && call.Op != pampwb.OpAcctMgmt {
 		return fmt.Errorf("%s by uid %d: %w", call.Op, peer.UID, errNotAllowed)
 	}
@@ -189,6 +192,18 @@ func (w *Worker) changeAuthtok(ctx context.Context, conn *pampwb.Conn, call *pam
 		conn.Info(ctx, "Your password is kept by your organisation, not by this machine. Change it at "+rules.Issuer+".")
 	}
 	return fmt.Errorf("user %q has no password here", call.User)
+}
+
+// publish shows every program what another process has changed in the store.
+func (w *Worker) publish(ctx context.Context) error {
+	rules, err := w.Rules(ctx)
+	if err != nil {
+		return fmt.Errorf("%w: %w", errNoRules, err)
+	}
+	if rules.Publish == nil {
+		return fmt.Errorf("nothing to publish with: %w", errNoRules)
+	}
+	return rules.Publish(ctx)
 }
 
 func complain(conn *pampwb.Conn, complaints []string) {

@@ -49,6 +49,8 @@ const (
 func judge(op pampwb.Op, err error) verdict {
 	var host pampwb.HostError
 	switch {
+	case err == nil && op == pampwb.OpPublish:
+		return verdict{pampwb.Success, "", slog.LevelDebug} // many a second, while a provider sends its people
 	case err == nil:
 		return verdict{pampwb.Success, "", slog.LevelInfo}
 	case errors.As(err, &host):

@@ -49,6 +49,9 @@ type Rules struct {
 	MinUID   account.UID // accounts below are not ours to open; 0 counts as 1000
 	Issuer   string      // where passwords are changed, for the sentence that says so
 	Groups   bool        // tickets speak of groups
+
+	// Publish shows every program what the store has; nil shows nothing.
+	Publish func(context.Context) error
 }
 
 // Worker answers calls. Its fields are set before the first call and not changed after.
@@ -59,6 +62,9 @@ type Worker struct {
 	Homes Homes
 	Log   *slog.Logger
 	Build string // told to modules
+
+	// ServiceUID is the user of "pwb serve", who may ask to publish; nil or negative is nobody.
+	ServiceUID func() int
 
 	HostLogs bool // the host's log is the only one that anybody reads: successes go there too
 
@@ -115,6 +121,8 @@ func (w *Worker) answer(ctx context.Context, conn *pampwb.Conn, call *pampwb.Cal
 		return w.openSession(ctx, conn, call)
 	case pampwb.OpChauthtok:
 		return w.changeAuthtok(ctx, conn, call)
+	case pampwb.OpPublish:
+		return w.publish(ctx)
 	default:
 		return fmt.Errorf("operation %v: %w", call.Op, errNotForUs)
 	}
@@ -151,7 +159,7 @@ func (w *Worker) record(peer pampwb.Peer, call *pampwb.Call, who *person, v verd
 
 // audit keeps a decision about a person. Calls about people who are not ours, which cron makes every minute, are none.
 func (w *Worker) audit(call *pampwb.Call, v verdict, attrs []any) error {
-	if w.Audit == nil || v.level < slog.LevelInfo || call.Op == pampwb.OpOpenSession && v.code == pampwb.Success {
+	if w.Audit == nil || v.level < slog.LevelInfo || call.Op == pampwb.OpPublish || call.Op == pampwb.OpOpenSession && v.code == pampwb.Success {
 		return nil
 	}
 	fields := map[string]any{}

@@ -107,9 +107,13 @@ func TestPeers(t *testing.T) {
 		{"root", uid, pampwb.Call{Op: pampwb.OpAuthenticate, User: "root", UserSet: true}, false},
 		{"nobody named", uid, pampwb.Call{Op: pampwb.OpAuthenticate}, false},
 		{"nobody's account", uid, pampwb.Call{Op: pampwb.OpAuthenticate, User: "no-such-user", UserSet: true}, false},
+		{"the service user, to publish", 4242, pampwb.Call{Op: pampwb.OpPublish}, true},
+		{"the service user, about somebody", 4242, pampwb.Call{Op: pampwb.OpOpenSession, User: "daemon", UserSet: true}, false},
+		{"another, to publish", uid, pampwb.Call{Op: pampwb.OpPublish}, false},
 		{"the overflow uid", overflowUID, pampwb.Call{Op: pampwb.OpAuthenticate, User: "nobody", UserSet: true}, false},
 	} {
-		err := new(Worker).mayAsk(t.Context(), pampwb.Peer{UID: tt.uid}, &tt.call)
+		w := &Worker{ServiceUID: func() int { return 4242 }}
+		err := w.mayAsk(t.Context(), pampwb.Peer{UID: tt.uid}, &tt.call)
 		if (err == nil) != tt.ok || err != nil && !errors.Is(err, errNotAllowed) {
 			t.Errorf("%s: %v", tt.name, err)
 		}
