@@ -114,6 +114,8 @@ install-files:
 	$(INSTALL) -m 0644 build/libnss_pwb.so.2 $(DESTDIR)$(libdir)
 	sed 's,/usr/bin/pwb,$(bindir)/pwb,' pwb/systemd/pwb-worker.service >$(DESTDIR)$(unitdir)/pwb-worker.service
 	sed 's,/run/pwb/worker.sock,$(PWB_SOCKET),' pwb/systemd/pwb-worker.socket >$(DESTDIR)$(unitdir)/pwb-worker.socket
+	sed 's,/usr/bin/pwb,$(bindir)/pwb,' pwb/systemd/pwb-serve.service >$(DESTDIR)$(unitdir)/pwb-serve.service
+	$(INSTALL) -m 0644 pwb/systemd/pwb-serve.socket $(DESTDIR)$(unitdir)
 	$(INSTALL) -m 0644 pwb/systemd/sysusers.conf $(DESTDIR)$(sysusers)/pwb.conf
 	$(INSTALL) -m 0644 pwb/systemd/tmpfiles.conf $(DESTDIR)$(tmpfiles)/pwb.conf
 	$(INSTALL) -m 0644 pamtester/pamtester.1 $(DESTDIR)$(mandir)/man1

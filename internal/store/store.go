@@ -50,7 +50,7 @@ type Store struct {
 var schema embed.FS
 
 const (
-	schemaVersion = 2
+	schemaVersion = 4
 	busyMillis    = 5000 // within the ten seconds that a host gives a call
 	spentMargin   = 24 * time.Hour
 	purgeAtOnce   = 50

@@ -1,0 +1,1 @@
+-- Accounts that an identity provider manages, its groups and its tokens.

@@ -1,0 +1,1 @@
+-- Codes, keys of session tickets, browsers' sessions.
