@@ -1,6 +1,7 @@
 package hosttest
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"os"
@@ -14,9 +15,21 @@ import (
 
 	"github.com/pwb-project/pwb/internal/nstest"
 	"github.com/pwb-project/pwb/internal/ticket/oidctest"
+	pampwb "github.com/pwb-project/pwb/pam_pwb"
 )
 
-func TestMain(m *testing.M) { nstest.Main(m, "/mnt") }
+// This binary plays another process that asks the worker to publish, under the name "ask".
+func TestMain(m *testing.M) {
+	if filepath.Base(os.Args[0]) == "ask" {
+		if err := pampwb.AskToPublish(context.Background(), "/run/pwb/worker.sock"); err != nil {
+			fmt.Println(err)
+			os.Exit(1)
+		}
+		fmt.Println("published")
+		return
+	}
+	nstest.Main(m, "/mnt")
+}
 
 const user = "alice"
 
