@@ -1,45 +1,114 @@
 /*
- * conv.c - asks a person, or whoever holds the other end of standard input. Prompts go to standard error; answers come from
- * standard input, byte by byte when that is no terminal, so that what follows stays for the next reader. End of input is no
- * answer (NULL), a read error is PAM_CONV_ERR. A terminal whose echo was off gets it back whatever happens, and then the
- * signal that came is let do its work.
+ * conv.c - the conversation function: messages in their order, however many, each shown, answered or refused. A module that only
+ * tells may pass no room for responses; a message that needs no answer gets NULL, as from misc_conv(3).
  */
 #define _GNU_SOURCE
 #include "conv.h"
+#include "event.h"
 
-#include <errno.h>
-#include <poll.h>
-#include <pthread.h>
-#include <signal.h>
+#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <termios.h>
-#include <time.h>
+#include <sys/mman.h>
 #include <unistd.h>
 
-#define ANSWER_MAX 4095 /* as misc_conv(3) */
-
-static volatile sig_atomic_t caught;
-static pthread_t reader;
-
-static void
-on_signal(int signal)
+struct conversation *
+conversation_new(void)
 {
-	caught = signal;
-	if (!pthread_equal(pthread_self(), reader)) /* any thread of the Go runtime may be hit; the one that reads must wake up */
-		pthread_kill(reader, signal);
+	struct conversation *c = calloc(1, sizeof(*c));
+
+	if (c == NULL)
+		abort();
+	c->in = STDIN_FILENO;
+	c->ask = c->error = STDERR_FILENO;
+	c->info = STDOUT_FILENO;
+	c->record = -1;
+	return c;
 }
 
-static const int ending[] = { SIGHUP, SIGINT, SIGQUIT, SIGTERM, SIGALRM, SIGPIPE };
+int
+conversation_add(struct conversation *c, const char *pattern, const char *text, enum answer_kind kind, int once)
+{
+	struct answer *a = calloc(1, sizeof(*a)), **last = &c->answers;
+	int error;
 
-#define ENDINGS (sizeof(ending) / sizeof(ending[0]))
+	if (a == NULL)
+		return REG_ESPACE;
+	error = regcomp(&a->pattern, pattern, REG_EXTENDED | REG_NOSUB);
+	if (error != 0) {
+		free(a);
+		return error;
+	}
+	a->kind = kind;
+	a->once = once;
+	a->text = strdup(text);
+	while (*last != NULL)
+		last = &(*last)->next;
+	*last = a;
+	return a->text == NULL ? REG_ESPACE : 0;
+}
+
+const char *
+conversation_error(int code)
+{
+	static char text[128];
+
+	regerror(code, NULL, text, sizeof(text));
+	return text;
+}
+
+unsigned
+conversation_used(const struct conversation *c, int n)
+{
+	const struct answer *a = c->answers;
+
+	while (a != NULL && n-- > 0)
+		a = a->next;
+	return a == NULL ? 0 : a->used;
+}
+
+int
+conversation_record(struct conversation *c)
+{
+	if (c->record < 0)
+		c->record = memfd_create("pamtester", MFD_CLOEXEC);
+	if (c->record >= 0)
+		fcntl(c->record, F_SETFL, O_APPEND); /* others write there as well */
+	return c->record;
+}
 
 void
-default_signals(void)
+conversation_rewind(struct conversation *c)
 {
-	signal(SIGQUIT, SIG_DFL);
-	signal(SIGALRM, SIG_DFL); /* Go ignores it; --timeout means it */
+	struct answer *a;
+
+	for (a = c->answers; a != NULL; a = a->next)
+		a->spent = 0;
+}
+
+static void
+wipe(char *text)
+{
+	if (text != NULL)
+		explicit_bzero(text, strlen(text));
+	free(text);
+}
+
+void
+conversation_free(struct conversation *c)
+{
+	struct answer *a, *next;
+
+	for (a = c->answers; a != NULL; a = next) {
+		next = a->next;
+		regfree(&a->pattern);
+		wipe(a->text);
+		free(a);
+	}
+	wipe(c->secret);
+	free(c->unanswered);
+	free(c);
 }
 
 void
@@ -50,169 +119,72 @@ no_delay(int status, unsigned delay, void *data)
 	(void)data;
 }
 
-static void
-say(int fd, const char *text)
-{
-	size_t left = text == NULL ? 0 : strlen(text);
-	ssize_t n;
-
-	while (left > 0) {
-		n = write(fd, text, left);
-		if (n < 0 && errno == EINTR)
-			continue;
-		if (n <= 0)
-			return;
-		text += n;
-		left -= (size_t)n;
-	}
-}
-
-/* Reads one line of at most ANSWER_MAX bytes: their number without the newline, 0 at the end of input, or -1. */
-static ssize_t
-read_line(char *line, int terminal, int *ret_newline)
-{
-	ssize_t n, have = 0;
-
-	*ret_newline = 0;
-	if (terminal) {
-		n = read(STDIN_FILENO, line, ANSWER_MAX);
-		have = n;
-	} else {
-		while (have < ANSWER_MAX) {
-			do
-				n = read(STDIN_FILENO, line + have, 1);
-			while (n < 0 && errno == EINTR && caught == 0);
-			if (n < 0)
-				return -1;
-			if (n == 0)
-				break;
-			have++;
-			if (line[have - 1] == '\n')
-				break;
-		}
-	}
-	if (have > 0 && line[have - 1] == '\n') {
-		*ret_newline = 1;
-		line[have - 1] = '\0';
-	}
-	return have;
-}
-
-/*
- * Asks with echo off, and gives the echo back before any signal does its work. The prompt comes after the switch, which
- * throws away what was typed before: nobody answers a question that was not asked yet.
- */
-static ssize_t
-ask_hidden(const char *prompt, char *line, int *ret_newline)
-{
-	struct sigaction catch = { .sa_handler = on_signal, .sa_flags = SA_ONSTACK }, before[ENDINGS], stop = { .sa_handler = SIG_IGN }, stopped;
-	struct pollfd input = { .fd = STDIN_FILENO, .events = POLLIN };
-	struct termios was, silent;
-	sigset_t mask, unmasked;
-	ssize_t n = -1;
-	size_t i;
-	int error;
-
-	if (tcgetattr(STDIN_FILENO, &was) < 0)
-		return -1;
-	silent = was;
-	silent.c_lflag &= (tcflag_t)~ECHO;
-	caught = 0;
-	reader = pthread_self();
-	/* Signals come in while ppoll waits, and at no other time: one between the prompt and the read is not missed. */
-	sigemptyset(&mask);
-	for (i = 0; i < ENDINGS; i++)
-		sigaddset(&mask, ending[i]);
-	pthread_sigmask(SIG_BLOCK, &mask, &unmasked);
-	sigemptyset(&catch.sa_mask);
-	for (i = 0; i < ENDINGS; i++)
-		sigaction(ending[i], &catch, &before[i]);
-	sigaction(SIGTSTP, &stop, &stopped); /* a stopped program would leave the terminal silent */
-	tcsetattr(STDIN_FILENO, TCSAFLUSH, &silent);
-	say(STDERR_FILENO, prompt);
-	while (caught == 0) {
-		if (ppoll(&input, 1, NULL, &unmasked) < 0 && errno == EINTR)
-			continue;
-		n = read_line(line, 1, ret_newline);
-		if (n >= 0 || errno != EINTR)
-			break;
-	}
-	error = errno;
-	tcsetattr(STDIN_FILENO, TCSAFLUSH, &was);
-	say(STDERR_FILENO, "\n");
-	sigaction(SIGTSTP, &stopped, NULL);
-	for (i = 0; i < ENDINGS; i++)
-		sigaction(ending[i], &before[i], NULL);
-	pthread_sigmask(SIG_SETMASK, &unmasked, NULL);
-	if (caught != 0) {
-		explicit_bzero(line, ANSWER_MAX);
-		signal(caught, SIG_DFL);
-		raise(caught);
-	}
-	errno = error;
-	return n;
-}
-
-/* Asks one question: *ret_answer is the answer, or NULL at the end of input. Returns PAM_SUCCESS, PAM_CONV_ERR or PAM_BUF_ERR. */
+/* Answers from the table, from the secret, or by asking, in this order. */
 static int
-ask(const char *prompt, int echo, char **ret_answer)
+answer(struct conversation *c, const char *prompt, int echo, char **ret_answer)
 {
-	char line[ANSWER_MAX + 1];
-	int terminal = isatty(STDIN_FILENO), newline = 0, code = PAM_SUCCESS;
-	ssize_t n;
+	const char *text = NULL;
+	struct answer *a;
 
-	if (terminal && !echo) {
-		n = ask_hidden(prompt, line, &newline);
-	} else {
-		say(STDERR_FILENO, prompt);
-		caught = 0;
-		do
-			n = read_line(line, terminal, &newline);
-		while (n < 0 && errno == EINTR);
+	for (a = c->answers; a != NULL; a = a->next)
+		if (!a->spent && regexec(&a->pattern, prompt == NULL ? "" : prompt, 0, NULL, 0) == 0)
+			break;
+	if (a != NULL) {
+		a->used++;
+		a->spent = a->once;
+		if (a->kind == ANSWER_EOF)
+			return PAM_SUCCESS;
+		if (a->kind == ANSWER_ERROR)
+			return PAM_CONV_ERR;
+		text = a->text;
+	} else if (!echo) {
+		text = c->secret;
 	}
-	if (n < 0)
+	if (text == NULL && !c->alone)
+		return prompt_person(c, prompt, echo, ret_answer);
+	if (text == NULL) {
+		if (c->unanswered == NULL)
+			c->unanswered = strdup(prompt == NULL ? "" : prompt);
 		return PAM_CONV_ERR;
-	line[n] = '\0';
-	if (echo && !newline)
-		say(STDERR_FILENO, "\n");
-	*ret_answer = n > 0 ? strdup(line) : NULL;
-	if (n > 0 && *ret_answer == NULL)
-		code = PAM_BUF_ERR;
-	explicit_bzero(line, sizeof(line));
-	return code;
+	}
+	*ret_answer = strdup(text);
+	return *ret_answer == NULL ? PAM_BUF_ERR : PAM_SUCCESS;
+}
+
+static void
+tell(const struct conversation *c, int fd, const char *text)
+{
+	if (c->quiet)
+		return;
+	conversation_say(fd, text);
+	conversation_say(fd, "\n");
 }
 
 static int
 converse(struct conversation *c, const struct pam_message *m, char **ret_answer)
 {
 	char text[64];
+	int code;
 
 	switch (m->msg_style) {
 	case PAM_PROMPT_ECHO_OFF:
 	case PAM_PROMPT_ECHO_ON:
-		c->asked++;
-		if (m->msg_style == PAM_PROMPT_ECHO_OFF && c->secret != NULL) {
-			*ret_answer = strdup(c->secret);
-			return *ret_answer == NULL ? PAM_BUF_ERR : PAM_SUCCESS;
-		}
-		return ask(m->msg, m->msg_style == PAM_PROMPT_ECHO_ON, ret_answer);
+		code = answer(c, m->msg, m->msg_style == PAM_PROMPT_ECHO_ON, ret_answer);
+		event_write(c->record, EVENT_PROMPT, m->msg_style, *ret_answer != NULL, m->msg);
+		return code;
 	case PAM_ERROR_MSG:
-		if (!c->quiet) {
-			say(STDERR_FILENO, m->msg);
-			say(STDERR_FILENO, "\n");
-		}
+		event_write(c->record, EVENT_MESSAGE, m->msg_style, 0, m->msg);
+		tell(c, c->error, m->msg);
 		return PAM_SUCCESS;
 	case PAM_TEXT_INFO:
-		if (!c->quiet) {
-			say(STDOUT_FILENO, m->msg);
-			say(STDOUT_FILENO, "\n");
-		}
+		event_write(c->record, EVENT_MESSAGE, m->msg_style, 0, m->msg);
+		tell(c, c->info, m->msg);
 		return PAM_SUCCESS;
 	case PAM_BINARY_PROMPT:
 		return PAM_CONV_ERR;
 	default:
 		snprintf(text, sizeof(text), "erroneous conversation (%d)\n", m->msg_style);
-		say(STDERR_FILENO, text);
+		conversation_say(STDERR_FILENO, text);
 		return PAM_CONV_ERR;
 	}
 }
@@ -247,10 +219,7 @@ conversation_answer(int n, const struct pam_message **messages, struct pam_respo
 		return PAM_SUCCESS;
 	}
 	for (i = 0; i < n; i++)
-		if (responses[i].resp != NULL) {
-			explicit_bzero(responses[i].resp, strlen(responses[i].resp));
-			free(responses[i].resp);
-		}
+		wipe(responses[i].resp);
 	free(responses);
 	return code;
 }

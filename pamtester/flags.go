@@ -7,24 +7,26 @@ import (
 
 // parseFlags evaluates the expression in an operation's parentheses: numbers and names of constants, joined by | ^ &, which
 // bind in this order from loosest to tightest, each with any number of ~ before it. Nothing is 0. The error text is the
-// original's.
-func parseFlags(s string) (uint32, string) {
-	p := &flagParser{rest: s}
+// original's. Hexadecimal numbers are read only where hex says so: the original refuses them.
+func parseFlags(s string, hex bool) (flags uint32, short []string, wrong string) {
+	p := &flagParser{rest: s, hex: hex}
 	p.next()
 	if p.word == "" {
-		return 0, ""
+		return 0, nil, ""
 	}
 	v := p.or()
 	if p.err == "" && p.word != "" {
 		p.fail("unexpected token", p.word)
 	}
-	return v, p.err
+	return v, p.short, p.err
 }
 
 type flagParser struct {
-	rest string
-	word string // the current token, "" at the end
-	err  string
+	rest  string
+	word  string // the current token, "" at the end
+	hex   bool
+	short []string // names that were only begun
+	err   string
 }
 
 const (
@@ -82,10 +84,7 @@ func (p *flagParser) term() uint32 {
 		p.fail("unexpected token", p.word)
 		return 0
 	}
-	v, ok := constant(p.word)
-	if !ok {
-		p.fail("undefined constant", p.word)
-	}
+	v := p.constant()
 	p.next()
 	if invert {
 		return ^v
@@ -93,16 +92,24 @@ func (p *flagParser) term() uint32 {
 	return v
 }
 
-// constant reads a decimal number or a name. Any prefix of a name counts, as in
-// the original: scripts have them.
-func constant(word string) (uint32, bool) {
-	if n, err := strconv.ParseInt(word, 10, 64); err == nil {
-		return uint32(n), true
+// constant reads a number or a name. Any prefix of a name counts, as in the original: scripts have them.
+func (p *flagParser) constant() uint32 {
+	if n, err := strconv.ParseInt(p.word, 10, 64); err == nil {
+		return uint32(n)
 	}
-	for _, c := range constants {
-		if len(word) <= len(c.name) && strings.EqualFold(word, c.name[:len(word)]) {
-			return c.value, true
+	if digits, ok := strings.CutPrefix(strings.ToLower(p.word), "0x"); ok && p.hex {
+		if n, err := strconv.ParseUint(digits, 16, 32); err == nil {
+			return uint32(n)
 		}
 	}
-	return 0, false
+	for _, c := range constants {
+		if len(p.word) <= len(c.name) && strings.EqualFold(p.word, c.name[:len(p.word)]) {
+			if len(p.word) < len(c.name) {
+				p.short = append(p.short, p.word+" means "+c.name)
+			}
+			return c.value
+		}
+	}
+	p.fail("undefined constant", p.word)
+	return 0
 }

@@ -14,7 +14,7 @@ func TestFlags(t *testing.T) {
 		{"PAM_SILENTLY", 0, `undefined constant "PAM_SILENTLY"`}, {"0x4", 0, `undefined constant "0x4"`}, {"99999999999999999999", 0, `undefined constant "99999999999999999999"`},
 		{"1 2", 0, `unexpected token "2"`}, {"1|", 0, `unexpected token ""`}, {"|1", 0, `unexpected token "|"`}, {"~", 0, `unexpected token ""`}, {"1~2", 0, `unexpected token "~"`},
 	} {
-		got, err := parseFlags(tt.expr)
+		got, _, err := parseFlags(tt.expr, false)
 		if err != tt.err || err == "" && got != tt.want {
 			t.Errorf("parseFlags(%q) = %#x, %q; want %#x, %q", tt.expr, got, err, tt.want, tt.err)
 		}
@@ -23,5 +23,5 @@ func TestFlags(t *testing.T) {
 
 func FuzzFlags(f *testing.F) {
 	f.Add("PAM_SILENT|~1&^")
-	f.Fuzz(func(t *testing.T, s string) { parseFlags(s) })
+	f.Fuzz(func(t *testing.T, s string) { parseFlags(s, true) })
 }

@@ -4,30 +4,9 @@ package main
 #cgo CFLAGS: -Wall
 #cgo LDFLAGS: -lpam
 #include "conv.h"
+#include "load.h"
 #include <stdlib.h>
 #include <string.h>
-#include <sys/resource.h>
-
-static struct rlimit files_at_start;
-
-// The Go runtime raises RLIMIT_NOFILE before main; modules must see what this process was given.
-__attribute__((constructor)) static void
-remember_limits(void)
-{
-	getrlimit(RLIMIT_NOFILE, &files_at_start);
-}
-
-static void
-restore_limits(void)
-{
-	setrlimit(RLIMIT_NOFILE, &files_at_start);
-}
-
-static struct rlimit
-limit_at_start(void)
-{
-	return files_at_start;
-}
 
 static struct pam_conv *
 new_conv(struct conversation *c)
@@ -62,10 +41,7 @@ nth(char **list, int i)
 */
 import "C"
 
-import (
-	"syscall"
-	"unsafe"
-)
+import "unsafe"
 
 // code is a PAM return code.
 type code int
@@ -78,19 +54,17 @@ const (
 // text is libpam's own sentence.
 func (c code) text() string { return C.GoString(C.pam_strerror(nil, C.int(c))) }
 
-// transaction is a pam_handle_t and the conversation that belongs to it. It stays on the main thread, to which main is
-// locked: modules work on the calling thread.
+// transaction is a pam_handle_t. It stays on the main thread, to which main is locked: modules work on the calling thread.
 type transaction struct {
 	pamh *C.pam_handle_t
 	conv *C.struct_pam_conv
-	talk *C.struct_conversation
 	last code // status of the last call, for pam_end
 }
 
-// start is pam_start(3), or pam_start_confdir(3) with a folder of services.
-func start(service, user, confdir string) (*transaction, code) {
-	t := &transaction{talk: (*C.struct_conversation)(C.calloc(1, C.sizeof_struct_conversation))}
-	t.conv = C.new_conv(t.talk)
+// start is pam_start(3), or pam_start_confdir(3) with a folder of services. The conversation stays its owner's.
+func start(service, user, confdir string, talk *conversation) (*transaction, code) {
+	t := &transaction{conv: C.new_conv(talk.c)}
+	C.conversation_rewind(talk.c)
 	cservice, cuser := C.CString(service), C.CString(user)
 	defer C.free(unsafe.Pointer(cservice))
 	defer C.free(unsafe.Pointer(cuser))
@@ -103,7 +77,7 @@ func start(service, user, confdir string) (*transaction, code) {
 		rc = C.pam_start_confdir(cservice, cuser, t.conv, cdir, &t.pamh)
 	}
 	if rc != C.PAM_SUCCESS {
-		t.free()
+		C.free(unsafe.Pointer(t.conv))
 		return nil, code(rc)
 	}
 	return t, success
@@ -112,29 +86,8 @@ func start(service, user, confdir string) (*transaction, code) {
 // end is pam_end(3) with the status of the last call: modules clean up by it.
 func (t *transaction) end() code {
 	rc := C.pam_end(t.pamh, C.int(t.last))
-	t.free()
-	return code(rc)
-}
-
-func (t *transaction) free() {
-	t.forget()
 	C.free(unsafe.Pointer(t.conv))
-	C.free(unsafe.Pointer(t.talk))
-}
-
-// setSecret gives the answer to hidden questions.
-func (t *transaction) setSecret(secret []byte) {
-	t.forget()
-	p := C.CBytes(append(secret, 0))
-	t.talk.secret = (*C.char)(p)
-}
-
-func (t *transaction) forget() {
-	if t.talk.secret != nil {
-		C.explicit_bzero(unsafe.Pointer(t.talk.secret), C.strlen(t.talk.secret))
-		C.free(unsafe.Pointer(t.talk.secret))
-		t.talk.secret = nil
-	}
+	return code(rc)
 }
 
 func (t *transaction) setNoDelay() code { return code(C.set_no_delay(t.pamh)) }
@@ -184,27 +137,16 @@ func (t *transaction) envList() []string {
 
 // call makes one of the six calls.
 func (t *transaction) call(op string, flags uint32) code {
-	f := C.int(int32(flags))
-	var rc C.int
-	switch op {
-	case "authenticate":
-		rc = C.pam_authenticate(t.pamh, f)
-	case "acct_mgmt":
-		rc = C.pam_acct_mgmt(t.pamh, f)
-	case "setcred":
-		rc = C.pam_setcred(t.pamh, f)
-	case "open_session":
-		rc = C.pam_open_session(t.pamh, f)
-	case "close_session":
-		rc = C.pam_close_session(t.pamh, f)
-	case "chauthtok":
-		rc = C.pam_chauthtok(t.pamh, f)
-	}
-	t.last = code(rc)
+	t.last = code(C.load_call(t.pamh, calls[op], C.int(int32(flags))))
 	return t.last
 }
 
-// Items by the names of -I.
+var calls = map[string]C.enum_load_call{
+	"authenticate": C.LOAD_AUTHENTICATE, "acct_mgmt": C.LOAD_ACCT_MGMT, "setcred": C.LOAD_SETCRED,
+	"open_session": C.LOAD_OPEN_SESSION, "close_session": C.LOAD_CLOSE_SESSION, "chauthtok": C.LOAD_CHAUTHTOK,
+}
+
+// items by the names of -I.
 var items = map[string]int{
 	"service": C.PAM_SERVICE, "user": C.PAM_USER, "prompt": C.PAM_USER_PROMPT, "tty": C.PAM_TTY, "ruser": C.PAM_RUSER,
 	"rhost": C.PAM_RHOST, "xdisplay": C.PAM_XDISPLAY, "authtok_type": C.PAM_AUTHTOK_TYPE,
@@ -224,10 +166,7 @@ var constants = []struct {
 	{"PAM_DELETE_CRED", C.PAM_DELETE_CRED},
 }
 
-// ownProcess undoes what the Go runtime has done to this process before main: limits and signals are the caller's again.
-func ownProcess() {
-	C.restore_limits()
-	was := C.limit_at_start()
-	syscall.Setrlimit(syscall.RLIMIT_NOFILE, &syscall.Rlimit{Cur: uint64(was.rlim_cur), Max: uint64(was.rlim_max)})
-	C.default_signals()
-}
+const (
+	deleteCred = C.PAM_DELETE_CRED
+	updatePass = 0x2000 // PAM_UPDATE_AUTHTOK of pam_chauthtok's second pass
+)

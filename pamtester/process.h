@@ -1,0 +1,27 @@
+/*
+ * process.h - this process as its caller made it. The Go runtime raises a limit and takes over signals before main; modules,
+ * shells and operators are to find what they would find of a C program.
+ */
+#ifndef PAMTESTER_PROCESS_H
+#define PAMTESTER_PROCESS_H
+
+#include <sys/resource.h>
+
+/* process_restore gives limits and signals back; process_files is the limit of open files that the caller gave. */
+void process_restore(void);
+struct rlimit process_files(void);
+
+/* process_keep names a file or folder to be removed at the end, also when a signal ends this process; process_clean removes them. */
+void process_keep(const char *path);
+void process_clean(void);
+
+/* process_alone makes a forked child forget them, and die with its parent. */
+void process_alone(void);
+
+/* process_alarm ends this process by SIGALRM, with a word on standard error. */
+void process_alarm(long long ns, const char *word);
+
+/* process_run is system(3) with variables added to the environment and standard output on out; returns wait(2)'s status or -1. */
+int process_run(const char *command, char **variables, int out);
+
+#endif

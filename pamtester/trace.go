@@ -1,0 +1,195 @@
+package main
+
+import (
+	"os"
+	"strconv"
+	"strings"
+)
+
+// tracePath is where make install puts the module that traces; set by the build.
+var tracePath = "/usr/lib/pwb/pam_trace.so"
+
+// traceModule finds it: beside this program, where a build leaves it, or where it is installed.
+func traceModule() (path, wrong string) {
+	const name = "pam_trace.so"
+	if self, err := os.Readlink("/proc/self/exe"); err == nil {
+		beside := self[:strings.LastIndexByte(self, '/')+1] + name
+		if _, err := os.Stat(beside); err == nil {
+			return beside, ""
+		}
+	}
+	if _, err := os.Stat(tracePath); err != nil {
+		return "", "--trace: " + err.Error()
+	}
+	return tracePath, ""
+}
+
+// maxTracedLine is how long a line may become: libpam 1.5 takes 1023 bytes.
+const maxTracedLine = 1000
+
+// traced puts the module that traces in the place of a line's own. It stands there under the real one's name, which is the name
+// in libpam's logs, and gets the descriptor, the line and the real module before the arguments, which nobody here reads.
+func (v *services) traced(l *line) (string, error) {
+	name := l.target.value[strings.LastIndexByte(l.target.value, '/')+1:]
+	if name == "" || strings.ContainsAny(name, space+"[]#\\") || strings.Trim(name, ".") == "" {
+		name = "pam_trace.so"
+	}
+	link := v.dir + "/m/" + name
+	text := l.typeWord.raw + " " + l.control.raw + " " + link + " " + strconv.Itoa(v.record) + ":" + strconv.Itoa(l.id) + " " + l.target.raw + " " + l.rest
+	if len(text) > maxTracedLine {
+		return l.text, nil
+	}
+	if !v.links[name] {
+		keepUntilEnd(link)
+		if err := os.Symlink(v.tracer, link); err != nil {
+			return "", err
+		}
+		v.links[name] = true
+	}
+	return text, nil
+}
+
+// tracer follows the calls of one handle after the other.
+type tracer struct {
+	services *services
+	service  string
+	frozen   map[moduleType][]code // what authenticate and open_session were answered, for the calls that follow them
+}
+
+// pass is one walk of libpam through a stack; chauthtok makes two.
+type pass struct {
+	name     string
+	service  string // whose stack it was
+	steps    []step
+	outcomes []outcome
+	calls    []called // by step
+	stray    []called // modules that were called out of the order that the files explain
+	status   code
+	agreed   bool // libpam's answer is the one that these steps explain
+}
+
+// called is what was recorded of one call of a module.
+type called struct {
+	line int
+	code code
+	ns   uint64
+	why  string // why it could not be called
+	said []event
+}
+
+func (t *tracer) begin() { t.service, t.frozen = "", nil }
+
+// before notes the service: a module may change it, and libpam then begins anew.
+func (t *tracer) before(tx *transaction) {
+	service, _, _ := tx.getItem(items["service"])
+	if service != t.service || t.frozen == nil {
+		t.service, t.frozen = service, map[moduleType][]code{}
+	}
+}
+
+func typeOfCall(op string) moduleType {
+	switch op {
+	case "authenticate", "setcred":
+		return authType
+	case "acct_mgmt":
+		return accountType
+	case "chauthtok":
+		return passwordType
+	}
+	return sessionType
+}
+
+// after explains a call by what was recorded in it.
+func (t *tracer) after(op string, rc code, events []event) []pass {
+	typ := typeOfCall(op)
+	calls := callsIn(events)
+	follow := op == "setcred" || op == "close_session"
+	p, left := t.walk(typ, follow, calls)
+	if op != "chauthtok" {
+		p.settle(rc, left)
+		return []pass{p}
+	}
+	p.name = "preliminary check"
+	if !p.agreed || p.status != success {
+		p.settle(rc, left)
+		return []pass{p}
+	}
+	second, left := t.walk(typ, follow, left)
+	second.name = "update"
+	second.settle(rc, left)
+	return []pass{p, second}
+}
+
+// settle compares the explanation with libpam's answer.
+func (p *pass) settle(rc code, left []called) {
+	p.agreed = p.agreed && len(left) == 0 && p.status == rc
+	p.status, p.stray = rc, left
+	if !p.agreed {
+		for _, c := range p.calls {
+			if c.line >= 0 {
+				p.stray = append(p.stray, c)
+			}
+		}
+	}
+}
+
+func (t *tracer) stack(typ moduleType) (service string, steps []step) {
+	for _, service = range []string{serviceName(t.service), "other"} {
+		steps = stackOf(t.services.named[service], typ)
+		for _, s := range steps {
+			if s.kind != includeLine && s.kind != atLine {
+				return service, steps
+			}
+		}
+	}
+	return service, steps
+}
+
+// walk takes the calls that the stack explains, and returns those that it does not.
+func (t *tracer) walk(typ moduleType, follow bool, calls []called) (pass, []called) {
+	var p pass
+	p.service, p.steps = t.stack(typ)
+	if len(t.frozen[typ]) != len(p.steps) {
+		t.frozen[typ] = make([]code, len(p.steps))
+		for i := range p.steps {
+			t.frozen[typ][i] = notCalled
+		}
+	}
+	p.calls = make([]called, len(p.steps))
+	for i := range p.calls {
+		p.calls[i].line = -1
+	}
+	w := walk{steps: p.steps, frozen: t.frozen[typ], freeze: !follow}
+	w.answer = func(i int) (code, bool) {
+		if len(calls) == 0 || calls[0].line != p.steps[i].id {
+			return 0, false
+		}
+		p.calls[i] = calls[0]
+		calls = calls[1:]
+		return p.calls[i].code, true
+	}
+	p.status, p.agreed = w.run()
+	p.outcomes = w.outcomes
+	return p, calls
+}
+
+// callsIn pairs the records of each call, with what was said in between.
+func callsIn(events []event) []called {
+	var calls []called
+	open := false
+	for _, e := range events {
+		switch {
+		case e.kind == enterEvent:
+			calls = append(calls, called{line: int(e.a), ns: e.nanos})
+			open = true
+		case !open:
+		case e.kind == leaveEvent:
+			last := &calls[len(calls)-1]
+			last.code, last.ns, last.why = code(e.b), e.nanos-last.ns, e.text
+			open = false
+		default:
+			calls[len(calls)-1].said = append(calls[len(calls)-1].said, e)
+		}
+	}
+	return calls
+}

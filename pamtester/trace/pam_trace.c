@@ -1,0 +1,140 @@
+/*
+ * pam_trace.c - the module that pamtester --trace puts before each real one. Its first two arguments are its own: DESCRIPTOR:LINE
+ * and the real module as the service file names it. It loads that module where libpam would, calls the same function with the
+ * arguments that follow, and writes down when it was called, when it came back and with what. It is for pamtester alone.
+ *
+ * Real modules stay loaded until libpam unloads this one, which is after their data has been cleaned up.
+ */
+#define _GNU_SOURCE
+#include "../event.h"
+
+#include <dlfcn.h>
+#include <limits.h>
+#include <security/pam_modules.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+typedef int entry_fn(pam_handle_t *pamh, int flags, int argc, const char **argv);
+
+struct loaded {
+	char *name;
+	void *handle; /* NULL: it cannot be loaded */
+	char *error;  /* then this says why */
+	struct loaded *next;
+};
+
+static struct loaded *all;
+
+__attribute__((destructor)) static void
+unload(void)
+{
+	struct loaded *m, *next;
+
+	for (m = all; m != NULL; m = next) {
+		next = m->next;
+		if (m->handle != NULL)
+			dlclose(m->handle);
+		free(m->name);
+		free(m->error);
+		free(m);
+	}
+	all = NULL;
+}
+
+/* A module without a slash in front is in the folder "security" beside libpam itself; Debian also looks in /lib/security. */
+static void *
+load_relative(const char *name)
+{
+	char path[PATH_MAX];
+	const char *slash;
+	Dl_info libpam;
+	void *handle;
+
+	if (dladdr((void *)pam_get_item, &libpam) == 0 || (slash = strrchr(libpam.dli_fname, '/')) == NULL)
+		return NULL;
+	if (snprintf(path, sizeof(path), "%.*s/security/%s", (int)(slash - libpam.dli_fname), libpam.dli_fname, name) >= (int)sizeof(path))
+		return NULL;
+	handle = dlopen(path, RTLD_NOW);
+	if (handle != NULL || snprintf(path, sizeof(path), "/lib/security/%s", name) >= (int)sizeof(path))
+		return handle;
+	if (access(path, F_OK) < 0)
+		return NULL; /* dlerror(3) keeps to the first path */
+	return dlopen(path, RTLD_NOW);
+}
+
+static void *
+load(const char *name)
+{
+	char path[PATH_MAX];
+	const char *isa = strstr(name, "$ISA");
+
+	if (isa != NULL && snprintf(path, sizeof(path), "%.*s.%s", (int)(isa - name), name, isa + 4) < (int)sizeof(path))
+		name = path;
+	return name[0] == '/' ? dlopen(name, RTLD_NOW) : load_relative(name);
+}
+
+static struct loaded *
+find(const char *name)
+{
+	const char *error;
+	struct loaded *m;
+
+	for (m = all; m != NULL; m = m->next)
+		if (strcmp(m->name, name) == 0)
+			return m;
+	m = calloc(1, sizeof(*m));
+	if (m == NULL)
+		return NULL;
+	m->name = strdup(name);
+	if (m->name == NULL) {
+		free(m);
+		return NULL;
+	}
+	m->handle = load(name);
+	if (m->handle == NULL) {
+		error = dlerror();
+		m->error = strdup(error == NULL ? "cannot be loaded" : error);
+	}
+	m->next = all;
+	all = m;
+	return m;
+}
+
+static int
+forward(const char *function, pam_handle_t *pamh, int flags, int argc, const char **argv)
+{
+	int fd = -1, line = -1, code = PAM_MODULE_UNKNOWN; /* libpam's answer for a module or function that is not there */
+	const char *why = NULL;
+	struct loaded *module;
+	entry_fn *entry = NULL;
+
+	if (argc < 2 || sscanf(argv[0], "%d:%d", &fd, &line) != 2)
+		return PAM_MODULE_UNKNOWN;
+	module = find(argv[1]);
+	event_write(fd, EVENT_ENTER, line, flags, NULL);
+	if (module == NULL)
+		why = "out of memory";
+	else if (module->handle == NULL)
+		why = module->error;
+	else if ((entry = (entry_fn *)dlsym(module->handle, function)) == NULL)
+		why = function;
+	if (entry != NULL)
+		code = entry(pamh, flags, argc - 2, argc > 2 ? argv + 2 : NULL);
+	event_write(fd, EVENT_LEAVE, line, code, why);
+	return code;
+}
+
+#define FORWARD(function)                                                        \
+	int function(pam_handle_t *pamh, int flags, int argc, const char **argv) \
+	{                                                                        \
+		return forward(#function, pamh, flags, argc, argv);              \
+	}
+
+FORWARD(pam_sm_authenticate)
+FORWARD(pam_sm_setcred)
+FORWARD(pam_sm_acct_mgmt)
+FORWARD(pam_sm_open_session)
+FORWARD(pam_sm_close_session)
+FORWARD(pam_sm_chauthtok)
