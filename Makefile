@@ -48,7 +48,7 @@ include pamtester/module.mk
 include homedir/module.mk
 include nss_pwb/module.mk
 
-build: build/pam_pwb.so build/libnss_pwb.so.2 build/pwb build/pamtester
+build: build/pam_pwb.so build/libnss_pwb.so.2 build/pwb build/pamtester build/pam_trace.so
 
 build/pwb: FORCE | deps-build
 	$(GO) build -ldflags '$(LDFLAGS)' -o $@ ./pwb
@@ -74,7 +74,7 @@ test-go: build
 
 # The C half's frames under the address and undefined-behaviour sanitizers; the module's own tests build it so by themselves.
 test-asan:
-	CGO_CFLAGS='-O1 -g -fsanitize=undefined -fno-sanitize-recover=all' CGO_LDFLAGS=-fsanitize=undefined $(GO) test -asan ./pam_pwb/...
+	CGO_CFLAGS='-O1 -g -fsanitize=undefined -fno-sanitize-recover=all' CGO_LDFLAGS=-fsanitize=undefined $(GO) test -asan ./pam_pwb/... ./pamtester
 
 lint: deps-test
 	test -z "$$(gofmt -l .)" || { gofmt -l .; exit 1; }
@@ -88,7 +88,7 @@ fuzz:
 		done; \
 	done
 
-bench: build bench-homedir
+bench: build bench-homedir bench-pamtester
 	$(GO) test -run '^$$' -bench . -benchtime 200x ./internal/hosttest
 	$(GO) test -run '^$$' -bench . -benchtime 1000x ./internal/snapshot
 
@@ -108,10 +108,11 @@ install: build install-files
 # Only copies what is built: the demonstration runs it where building would be out of place.
 install-files:
 	$(INSTALL) -d $(DESTDIR)$(bindir) $(DESTDIR)$(pamdir) $(DESTDIR)$(unitdir) $(DESTDIR)$(sysusers) $(DESTDIR)$(tmpfiles) \
-		$(DESTDIR)$(docdir) $(DESTDIR)$(mandir)/man1 $(DESTDIR)$(mandir)/man5 $(DESTDIR)$(mandir)/man8
+		$(DESTDIR)$(docdir) $(DESTDIR)$(dir $(PAM_TRACE)) $(DESTDIR)$(mandir)/man1 $(DESTDIR)$(mandir)/man5 $(DESTDIR)$(mandir)/man8
 	$(INSTALL) -m 0755 build/pwb build/pamtester $(DESTDIR)$(bindir)
 	$(INSTALL) -m 0644 build/pam_pwb.so $(DESTDIR)$(pamdir)
 	$(INSTALL) -m 0644 build/libnss_pwb.so.2 $(DESTDIR)$(libdir)
+	$(INSTALL) -m 0644 build/pam_trace.so $(DESTDIR)$(PAM_TRACE)
 	sed 's,/usr/bin/pwb,$(bindir)/pwb,' pwb/systemd/pwb-worker.service >$(DESTDIR)$(unitdir)/pwb-worker.service
 	sed 's,/run/pwb/worker.sock,$(PWB_SOCKET),' pwb/systemd/pwb-worker.socket >$(DESTDIR)$(unitdir)/pwb-worker.socket
 	sed 's,/usr/bin/pwb,$(bindir)/pwb,' pwb/systemd/pwb-serve.service >$(DESTDIR)$(unitdir)/pwb-serve.service

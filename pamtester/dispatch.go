@@ -36,8 +36,13 @@ func (f *serviceFile) unfold(stack *[]step, typ, asked moduleType, depth, level 
 		}
 		if l.kind == atLine {
 			*stack = append(*stack, s)
-			if l.into != nil && depth < maxDepth {
-				l.into.unfold(stack, typ, asked, depth+1, level)
+			if l.into == nil || depth >= maxDepth {
+				continue
+			}
+			before := len(*stack)
+			l.into.unfold(stack, typ, asked, depth+1, level)
+			if len(*stack) == before {
+				*stack = (*stack)[:before-1] // a file without a line of this type
 			}
 			continue
 		}

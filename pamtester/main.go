@@ -3,7 +3,11 @@
 // has options for what its users have missed; scripts for the old one never notice them. See pamtester(1).
 //
 // It stays one process on one thread: modules, debuggers and tracers see what they would see of a small C program. Packages that
-// cost a start much (fmt, encoding/json, regexp, os/exec) are not used.
+// cost a start much (fmt, encoding/json, regexp, os/exec) are not used. Nor does the runtime look for a limit of processors in
+// cgroups: that costs a start, and two descriptors that modules can see.
+//
+//go:debug containermaxprocs=0
+//go:debug updatemaxprocs=0
 package main
 
 import (

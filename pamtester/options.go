@@ -74,7 +74,11 @@ func (o *options) option(word string, rest []string) ([]string, error) {
 	case strings.HasPrefix(word, "--"):
 		return o.long(word[2:], rest)
 	case strings.HasPrefix(word, "-v"):
-		return rest, o.setVerbose(word[1:], word[2:])
+		shown := "v"
+		if word != "-v" {
+			shown = word
+		}
+		return rest, o.setVerbose(shown, word[2:])
 	case strings.HasPrefix(word, "-I"):
 		return value(word[2:], rest, &o.items)
 	case strings.HasPrefix(word, "-E"):

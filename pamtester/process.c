@@ -4,6 +4,7 @@
 #include "conv.h"
 
 #include <errno.h>
+#include <malloc.h>
 #include <signal.h>
 #include <spawn.h>
 #include <stdlib.h>
@@ -29,6 +30,7 @@ remember(void)
 {
 	int i;
 
+	mallopt(M_ARENA_MAX, 1); /* the runtime's threads hardly use malloc: an arena for each costs a start more than it gives */
 	getrlimit(RLIMIT_NOFILE, &files_at_start);
 	for (i = 1; i < SIGNALS; i++)
 		sigaction(i, NULL, &signals_at_start[i]);
@@ -77,19 +79,21 @@ on(int signal)
 
 	sigemptyset(&act.sa_mask);
 	sigaction(signal, NULL, &before);
-	if (before.sa_handler == SIG_DFL || signal == SIGALRM)
+	if (before.sa_handler != SIG_IGN)
 		sigaction(signal, &act, NULL);
 }
 
 void
 process_keep(const char *path)
 {
-	static const int ending[] = { SIGHUP, SIGINT, SIGQUIT, SIGTERM, SIGPIPE };
+	static const int ending[PROCESS_ENDINGS] = PROCESS_ENDING, crash[] = { SIGSEGV, SIGBUS, SIGFPE, SIGILL, SIGABRT };
 	char **more;
 	size_t i;
 
-	for (i = 0; kept == NULL && i < sizeof(ending) / sizeof(ending[0]); i++)
+	for (i = 0; kept == NULL && i < PROCESS_ENDINGS; i++)
 		on(ending[i]);
+	for (i = 0; kept == NULL && i < sizeof(crash) / sizeof(crash[0]); i++)
+		on(crash[i]);
 	more = malloc(((size_t)kept_n + 1) * sizeof(*more)); /* a handler may be reading the old one: it stays */
 	if (more == NULL)
 		abort();
@@ -113,6 +117,7 @@ process_alarm(long long ns, const char *word)
 	struct itimerval timer = { .it_value = { .tv_sec = ns / 1000000000, .tv_usec = ns / 1000 % 1000000 } };
 
 	strncpy(alarm_word, word, sizeof(alarm_word) - 1);
+	signal(SIGALRM, SIG_DFL); /* also where the caller ignores it */
 	on(SIGALRM);
 	if (timer.it_value.tv_sec == 0 && timer.it_value.tv_usec == 0)
 		timer.it_value.tv_usec = 1;

@@ -5,7 +5,13 @@
 #ifndef PAMTESTER_PROCESS_H
 #define PAMTESTER_PROCESS_H
 
+#include <signal.h>
 #include <sys/resource.h>
+
+/* Signals that end a program and can be caught; crashes apart. */
+#define PROCESS_ENDING                                                                                                  \
+	{ SIGHUP, SIGINT, SIGQUIT, SIGTERM, SIGALRM, SIGPIPE, SIGUSR1, SIGUSR2, SIGXCPU, SIGVTALRM, SIGPROF, SIGIO, SIGPWR }
+#define PROCESS_ENDINGS 13
 
 /* process_restore gives limits and signals back; process_files is the limit of open files that the caller gave. */
 void process_restore(void);

@@ -5,6 +5,7 @@
  */
 #define _GNU_SOURCE
 #include "conv.h"
+#include "process.h"
 
 #include <errno.h>
 #include <poll.h>
@@ -17,10 +18,8 @@
 
 #define ANSWER_MAX 4095 /* as misc_conv(3) */
 
-/* Signals that end a program, and would leave the terminal silent behind it. */
-static const int ending[] = { SIGHUP, SIGINT, SIGQUIT, SIGTERM, SIGALRM, SIGPIPE, SIGUSR1, SIGUSR2, SIGXCPU, SIGVTALRM, SIGPROF, SIGIO, SIGPWR };
-
-#define ENDINGS (sizeof(ending) / sizeof(ending[0]))
+/* Signals that would leave the terminal silent behind this program. */
+static const int ending[PROCESS_ENDINGS] = PROCESS_ENDING;
 
 static volatile sig_atomic_t caught;  /* the signal that ends */
 static volatile sig_atomic_t stopped; /* SIGTSTP came */
@@ -60,7 +59,7 @@ conversation_say(int fd, const char *text)
 
 /* What is changed while a question is open, to be put back. */
 struct guard {
-	struct sigaction endings[ENDINGS], stop;
+	struct sigaction endings[PROCESS_ENDINGS], stop;
 	sigset_t mask;
 };
 
@@ -86,10 +85,10 @@ guard_begin(struct guard *g, int echo)
 	caught = stopped = 0;
 	reader = pthread_self();
 	sigemptyset(&block);
-	for (i = 0; i < ENDINGS && !echo; i++)
+	for (i = 0; i < PROCESS_ENDINGS && !echo; i++)
 		sigaddset(&block, ending[i]);
 	pthread_sigmask(SIG_BLOCK, &block, &g->mask);
-	for (i = 0; i < ENDINGS && !echo; i++)
+	for (i = 0; i < PROCESS_ENDINGS && !echo; i++)
 		take(ending[i], on_ending, &g->endings[i]);
 	take(SIGTSTP, on_stop, &g->stop); /* a stopped program would leave the terminal silent: it stops after the answer */
 }
@@ -100,7 +99,7 @@ guard_end(const struct guard *g, int echo)
 	size_t i;
 
 	sigaction(SIGTSTP, &g->stop, NULL);
-	for (i = 0; i < ENDINGS && !echo; i++)
+	for (i = 0; i < PROCESS_ENDINGS && !echo; i++)
 		sigaction(ending[i], &g->endings[i], NULL);
 	pthread_sigmask(SIG_SETMASK, &g->mask, NULL);
 	if (caught != 0)

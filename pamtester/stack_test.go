@@ -1,0 +1,115 @@
+package main
+
+import (
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+)
+
+func TestParseService(t *testing.T) {
+	lines, whole := parseService("# c\nauth required a.so x # y\n\n  -account [success=1 \\\n # between\n default=\\] bad] [b c.so] [d \\] e]\n@INCLUDE inc z\nauth substack s\nbogus x y\nauth")
+	var got []string
+	for _, l := range lines {
+		got = append(got, strings.Join([]string{string(rune('0' + l.number)), string(rune('a' + l.kind)), l.typeWord.raw, l.control.value, l.target.value, l.rest}, ","))
+	}
+	want := []string{"2,a,auth,required,a.so, x", "4,a,-account,success=1   default=] bad,b c.so, [d \\] e]", "7,d,@INCLUDE,,inc, z", "8,c,auth,substack,s,", "9,e,bogus,x,y,", "10,e,auth,,,"}
+	want[5] = ":,e,auth,,,"
+	if !slices.Equal(got, want) || !whole {
+		t.Errorf("%q, %v; want %q", got, whole, want)
+	}
+	if _, whole := parseService("auth required x.so \\\n"); whole {
+		t.Error("a file that ends in a continuation is whole")
+	}
+}
+
+func TestParseActions(t *testing.T) {
+	for _, tt := range []struct {
+		control                        string
+		success, authErr, ignore, reqd int
+	}{
+		{"required", doOK, doBad, doIgnore, doOK}, {"REQUISITE", doOK, doDie, doIgnore, doOK}, {"optional", doOK, doIgnore, doIgnore, doOK},
+		{"sufficient", doDone, doIgnore, doIgnore, doDone}, {"success=ok default=die", doOK, doDie, doDie, doDie}, {"default=ignore success=2", 2, 0, 0, 0},
+		{"success = done", doDone, doBad, doBad, doBad}, {"success=0", doBad, doBad, doBad, doBad}, {"junk=ok success=ok", doBad, doBad, doBad, doBad},
+		{"success=ok", doOK, doBad, doBad, doBad}, {"auth_err=reset", doBad, doReset, doBad, doBad},
+	} {
+		a := parseActions(tt.control, true)
+		if a[0] != tt.success || a[7] != tt.authErr || a[25] != tt.ignore || a[12] != tt.reqd {
+			t.Errorf("%q: %v", tt.control, a)
+		}
+	}
+}
+
+func TestConfdir(t *testing.T) {
+	dir := service(t, "@include inc\naccount include inc\n")
+	write(t, filepath.Join(dir, "inc"), "auth required pam_permit.so\naccount required pam_deny.so\n")
+	out, errs, status := streams(t, program("--confdir", dir, "svc", "bob", "authenticate", "acct_mgmt=PAM_PERM_DENIED"), "")
+	_, _ = out, errs
+	if status != 1 || out != "pamtester: successfully authenticated\n" || !strings.Contains(errs, "Authentication failure (PAM_AUTH_ERR)") {
+		t.Errorf("%q, %q, %d", out, errs, status)
+	}
+}
+
+func TestStackAndModule(t *testing.T) {
+	for _, tt := range []struct {
+		args   []string
+		out    string
+		errs   string
+		status int
+	}{
+		{[]string{"--stack", "auth required pam_deny.so", "--stack", "account required pam_permit.so", "x", "bob", "acct_mgmt", "authenticate"}, "pamtester: account management done.\n", "pamtester: Authentication failure\n", 1},
+		{[]string{"--stack", "auth required pam_permit.so\naccount required pam_permit.so", "/a/X", "bob", "acct_mgmt", "authenticate"}, "pamtester: account management done.\npamtester: successfully authenticated\n", "", 0},
+		{[]string{"--module", "pam_debug.so auth=maxtries", "--type", "auth", "x", "bob", "authenticate"}, "", "pamtester: Have exhausted maximum number of retries for service\n", 1},
+		{[]string{"--module", "pam_permit.so", "--type", "auth,session", "x", "bob", "open_session", "acct_mgmt"}, "pamtester: successfully opened a session\n", "pamtester: Permission denied\n", 1},
+		{[]string{"--module", " ", "x", "bob", "acct_mgmt"}, "", "pamtester: --module \" \" names no file\n", 1},
+	} {
+		out, errs, status := streams(t, program(tt.args...), "")
+		if out != tt.out || errs != tt.errs || status != tt.status {
+			t.Errorf("%q: %q, %q, %d", tt.args, out, errs, status)
+		}
+	}
+}
+
+func FuzzService(f *testing.F) {
+	f.Add("auth [success=1 \\\n default=\\]] x.so [a \\] b] # c\n@include x\n-session include y\n")
+	f.Fuzz(func(t *testing.T, text string) {
+		lines, _ := parseService(text)
+		file := &serviceFile{lines: lines}
+		for i, l := range lines {
+			l.file, l.id = file, i
+			if l.kind == includeLine || l.kind == atLine || l.kind == substackLine {
+				l.into = file // it includes itself
+			}
+		}
+		if len(lines) > 20 {
+			return
+		}
+		for _, typ := range []moduleType{authType, passwordType} {
+			steps := stackOf(file, typ)
+			w := walk{steps: steps, frozen: make([]code, len(steps)), freeze: true, answer: func(i int) (code, bool) { return code(len(steps[i].text) % 40), true }}
+			if _, ok := w.run(); !ok {
+				t.Error("a walk whose modules all answer has an end")
+			}
+		}
+	})
+}
+
+func FuzzEvents(f *testing.F) {
+	f.Add(make([]byte, 48))
+	f.Fuzz(func(t *testing.T, b []byte) {
+		for _, c := range callsIn(parseEvents(b)) {
+			c.notes("")
+		}
+	})
+}
+
+func FuzzActions(f *testing.F) {
+	f.Add("success=ok default=1")
+	f.Fuzz(func(t *testing.T, s string) {
+		for _, a := range parseActions(s, true) {
+			if a <= doUndef {
+				t.Errorf("%q leaves a code without an action", s)
+			}
+		}
+	})
+}
