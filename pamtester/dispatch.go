@@ -101,11 +101,12 @@ const (
 
 // walk is one pass of libpam through a stack.
 type walk struct {
-	steps    []step
-	outcomes []outcome
-	frozen   []code // codes of the calls that this one must follow (authenticate for setcred), or nil
-	freeze   bool
-	answer   func(i int) (code, bool) // of the module of a step
+	steps      []step
+	outcomes   []outcome
+	frozen     []code // codes of the calls that this one must follow (authenticate for setcred), or nil
+	freeze     bool
+	quietJumps bool                     // a line that jumps does not count as ok in a call that follows another
+	answer     func(i int) (code, bool) // of the module of a step
 	state
 }
 
@@ -242,7 +243,7 @@ func (w *walk) leave(i int) int {
 // jump goes over a number of lines, a substack counting as one. Where a call follows frozen codes, the line counts as ok as well.
 func (w *walk) jump(i int, rc, cached code, over int) int {
 	at, level := i, w.steps[i].level
-	if w.frozen != nil && !w.freeze {
+	if !w.freeze && !w.quietJumps {
 		w.ok(i, rc, cached)
 	}
 	for n := w.next(i); n >= 0 && w.steps[n].level >= level && over > 0; n = w.next(i) {

@@ -13,7 +13,7 @@ func TestParseService(t *testing.T) {
 	for _, l := range lines {
 		got = append(got, strings.Join([]string{string(rune('0' + l.number)), string(rune('a' + l.kind)), l.typeWord.raw, l.control.value, l.target.value, l.rest}, ","))
 	}
-	want := []string{"2,a,auth,required,a.so, x", "4,a,-account,success=1   default=] bad,b c.so, [d \\] e]", "7,d,@INCLUDE,,inc, z", "8,c,auth,substack,s,", "9,e,bogus,x,y,", "10,e,auth,,,"}
+	want := []string{"2,a,auth,required,a.so, x", "4,a,-account,success=1  default=] bad,b c.so, [d \\] e]", "7,d,@INCLUDE,,inc, z", "8,c,auth,substack,s,", "9,e,bogus,x,y,", "10,e,auth,,,"}
 	want[5] = ":,e,auth,,,"
 	if !slices.Equal(got, want) || !whole {
 		t.Errorf("%q, %v; want %q", got, whole, want)
@@ -59,7 +59,7 @@ func TestStackAndModule(t *testing.T) {
 	}{
 		{[]string{"--stack", "auth required pam_deny.so", "--stack", "account required pam_permit.so", "x", "bob", "acct_mgmt", "authenticate"}, "pamtester: account management done.\n", "pamtester: Authentication failure\n", 1},
 		{[]string{"--stack", "auth required pam_permit.so\naccount required pam_permit.so", "/a/X", "bob", "acct_mgmt", "authenticate"}, "pamtester: account management done.\npamtester: successfully authenticated\n", "", 0},
-		{[]string{"--module", "pam_debug.so auth=maxtries", "--type", "auth", "x", "bob", "authenticate"}, "", "pamtester: Have exhausted maximum number of retries for service\n", 1},
+		{[]string{"--module", "pam_debug.so auth=maxtries", "--type", "auth", "x", "bob", "authenticate"}, "auth=maxtries\n", "pamtester: Have exhausted maximum number of retries for service\n", 1},
 		{[]string{"--module", "pam_permit.so", "--type", "auth,session", "x", "bob", "open_session", "acct_mgmt"}, "pamtester: successfully opened a session\n", "pamtester: Permission denied\n", 1},
 		{[]string{"--module", " ", "x", "bob", "acct_mgmt"}, "", "pamtester: --module \" \" names no file\n", 1},
 	} {

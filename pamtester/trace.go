@@ -51,9 +51,10 @@ func (v *services) traced(l *line) (string, error) {
 
 // tracer follows the calls of one handle after the other.
 type tracer struct {
-	services *services
-	service  string
-	frozen   map[moduleType][]code // what authenticate and open_session were answered, for the calls that follow them
+	services   *services
+	service    string
+	quietJumps bool
+	frozen     map[moduleType][]code // what authenticate and open_session were answered, for the calls that follow them
 }
 
 // pass is one walk of libpam through a stack; chauthtok makes two.
@@ -105,6 +106,11 @@ func (t *tracer) after(op string, rc code, events []event) []pass {
 	calls := callsIn(events)
 	follow := op == "setcred" || op == "close_session"
 	p, left := t.walk(typ, follow, calls)
+	if follow && !(p.agreed && len(left) == 0 && p.status == rc) {
+		// Libraries differ in whether a line that jumps counts as ok here: Debian's 1.5.2 does not do what upstream's says.
+		t.quietJumps = !t.quietJumps
+		p, left = t.walk(typ, follow, calls)
+	}
 	if op != "chauthtok" {
 		p.settle(rc, left)
 		return []pass{p}
@@ -138,6 +144,9 @@ func (t *tracer) stack(typ moduleType) (service string, steps []step) {
 		steps = stackOf(t.services.named[service], typ)
 		for _, s := range steps {
 			if s.kind != includeLine && s.kind != atLine {
+				if service == "other" && serviceName(t.service) == "other" {
+					steps = append(steps, steps...) // libpam reads it as the service and as the fallback, into one stack
+				}
 				return service, steps
 			}
 		}
@@ -159,7 +168,7 @@ func (t *tracer) walk(typ moduleType, follow bool, calls []called) (pass, []call
 	for i := range p.calls {
 		p.calls[i].line = -1
 	}
-	w := walk{steps: p.steps, frozen: t.frozen[typ], freeze: !follow}
+	w := walk{steps: p.steps, frozen: t.frozen[typ], freeze: !follow, quietJumps: t.quietJumps}
 	w.answer = func(i int) (code, bool) {
 		if len(calls) == 0 || calls[0].line != p.steps[i].id {
 			return 0, false
