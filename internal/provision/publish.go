@@ -29,11 +29,12 @@ type ChangeStore interface {
 
 // Publish returns when the snapshot shows the store as it was at the call, or later.
 func (p *Publisher) Publish(ctx context.Context) error {
+	of, shown, ok := snapshot.Shown(p.Path) // before the store: a snapshot that is ahead of it then is of a future that a backup took back
 	origin, revision, err := p.Store.Head(ctx)
 	if err != nil {
 		return err
 	}
-	if of, shown, ok := snapshot.Shown(p.Path); ok && of == origin && shown >= revision {
+	if ok && of == origin && shown == revision {
 		return nil
 	}
 	return p.write(ctx, false)
