@@ -72,7 +72,7 @@ func (rules Admission) users(name account.Name) Step {
 
 func (rules Admission) denied(m *memberships) Step {
 	const rule = "deny-groups"
-	group, err := m.first(rules.DenyGroups)
+	group, err := m.first(rules.DenyGroups, true)
 	switch {
 	case len(rules.DenyGroups) == 0:
 		return Step{Rule: rule, Says: "not set"}
@@ -86,7 +86,7 @@ func (rules Admission) denied(m *memberships) Step {
 
 func (rules Admission) required(m *memberships) Step {
 	const rule = "auth-required-user-group"
-	group, err := m.first(rules.RequiredGroups)
+	group, err := m.first(rules.RequiredGroups, false)
 	switch {
 	case len(rules.RequiredGroups) == 0:
 		return Step{Rule: rule, Says: "not set"}
@@ -103,28 +103,36 @@ type memberships struct {
 	names   []string      // of the provider's
 	local   []account.GID // of the machine's
 	machine Machine
-	err     error // why there may be more than these
+	err     error // why the machine's cannot be told
+	unknown error // why the provider may have more than these
 }
 
-var errOverage = errors.New("the provider has left the groups out of the last ticket (overage); assign fewer groups to the application")
+var (
+	errOverage = errors.New("the provider has left the groups out of the last ticket (overage); assign fewer groups to the application")
+	errUntold  = errors.New("no ticket has said yet which groups of the provider it is in")
+	errLinked  = errors.New("it is an account of the machine, and which groups of the provider it is in is not kept; name a group of the machine")
+)
 
 // memberships asks the machine and, about accounts of our making, the store. What the provider has left out of the last ticket
 // is not known: the memberships that were kept name the groups of files, but open no door.
 func (p *Provisioner) memberships(ctx context.Context, a store.Account) *memberships {
 	m := &memberships{machine: p.Machine}
 	m.local, m.err = p.local(a)
-	if a.UID == 0 || m.err != nil {
-		return m
+	switch {
+	case m.err != nil:
+	case a.UID == 0:
+		m.unknown = fmt.Errorf("%w: %w", errLinked, ErrNotAllowed)
+	case a.Groups == store.Untold:
+		m.unknown = fmt.Errorf("%w: %w", errUntold, ErrNotAllowed)
+	case a.Groups == store.Stale:
+		m.unknown = fmt.Errorf("%w: %w", errOverage, ErrNotAllowed)
+	default:
+		var groups []store.Group
+		groups, m.err = p.Store.GroupsOf(ctx, a.Name)
+		for _, g := range groups {
+			m.names = append(m.names, string(g.Name), g.Object)
+		}
 	}
-	if a.Groups == store.Stale {
-		m.err = fmt.Errorf("%w: %w", errOverage, ErrNotAllowed)
-		return m
-	}
-	groups, err := p.Store.GroupsOf(ctx, a.Name)
-	for _, g := range groups {
-		m.names = append(m.names, string(g.Name), g.Object)
-	}
-	m.err = err
 	return m
 }
 
@@ -145,22 +153,25 @@ func (p *Provisioner) local(a store.Account) ([]account.GID, error) {
 }
 
 // first returns the first group of a list that the account is in, or "". An error is neither yes nor no.
-func (m *memberships) first(list []string) (string, error) {
+//
+// A name that the machine has a group of means that group: who is in one of the same name at the provider, where others may make
+// groups, is not in it (CVE-2025-49012). With either, a group of that name at the provider counts too.
+func (m *memberships) first(list []string, either bool) (string, error) {
+	if m.err != nil && len(list) > 0 {
+		return "", m.err
+	}
+	var unknown error
 	for _, name := range list {
-		if slices.Contains(m.names, name) {
-			return name, nil
-		}
 		gid, err := m.machine.GroupByName(name)
+		known := err == nil
 		switch {
-		case errors.Is(err, passwd.ErrNotFound):
-		case err != nil:
+		case !known && !errors.Is(err, passwd.ErrNotFound):
 			return "", fmt.Errorf("group %q cannot be told: %w: %w", name, store.ErrUnavailable, err)
-		case slices.Contains(m.local, gid):
+		case known && slices.Contains(m.local, gid), (!known || either) && slices.Contains(m.names, name):
 			return name, nil
+		case !known:
+			unknown = m.unknown
 		}
 	}
-	if len(list) == 0 {
-		return "", nil
-	}
-	return "", m.err
+	return "", unknown
 }
