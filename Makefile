@@ -70,6 +70,7 @@ test: deps-test build lint test-go test-asan fuzz
 
 test-go: build
 	$(GO) test -race -timeout 20m ./...
+	$(GO) test -run TestAStormOfFirstLogins ./internal/provision
 	GOFLAGS= $(GO) vet -C demo ./...
 
 # The C half's frames under the address and undefined-behaviour sanitizers; the module's own tests build it so by themselves.

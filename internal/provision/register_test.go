@@ -396,10 +396,7 @@ func whole(t *testing.T, path string, least int) {
 
 // Eight processes, 10,000 people who have never been here.
 func TestAStormOfFirstLogins(t *testing.T) {
-	people := 10_000
-	if testing.Short() {
-		people = 800
-	}
+	people := stormOfPeople
 	path := filepath.Join(t.TempDir(), "pwb.db")
 	var wg sync.WaitGroup
 	for i := range 8 {

@@ -40,8 +40,9 @@ type Config struct {
 
 // Store is an open database. It is safe for concurrent use, by several processes too; a process may end without Close.
 type Store struct {
-	db  *sql.DB
-	now func() time.Time
+	db   *sql.DB
+	now  func() time.Time
+	turn *turn // of everybody who writes
 
 	statements map[string]*sql.Stmt // of what every login asks; compiling them costs more than running them
 }
@@ -74,12 +75,14 @@ func Open(ctx context.Context, cfg Config) (*Store, error) {
 	}
 	db.SetMaxOpenConns(4)
 	s := &Store{db: db, now: cfg.Now}
-	err = s.migrate(ctx)
+	if s.turn, err = openTurn(cfg.Path); err == nil {
+		err = s.migrate(ctx)
+	}
 	if err == nil && !cfg.OneCall {
 		err = s.prepare(ctx)
 	}
 	if err != nil {
-		db.Close()
+		s.Close()
 		return nil, fmt.Errorf("open the account store %s: %w: %w", cfg.Path, ErrUnavailable, err)
 	}
 	return s, nil
@@ -118,7 +121,13 @@ func (s *Store) exec(ctx context.Context, tx *sql.Tx, query string, args ...any)
 }
 
 // Close closes the database.
-func (s *Store) Close() error { return s.db.Close() }
+func (s *Store) Close() error {
+	err := s.db.Close()
+	if s.turn != nil {
+		err = errors.Join(err, s.turn.file.Close())
+	}
+	return err
+}
 
 // prepareFile makes folder and file where they are missing, the service user's, readable by nobody else, and refuses those
 // that others could have written.
@@ -212,6 +221,11 @@ func (s *Store) version(ctx context.Context, q queryer) (n int, err error) {
 
 // write runs do in a transaction that nobody else writes beside.
 func (s *Store) write(ctx context.Context, do func(*sql.Tx) error) error {
+	end, err := s.turn.take(ctx)
+	if err != nil {
+		return err
+	}
+	defer end()
 	tx, err := s.db.BeginTx(ctx, nil)
 	if err != nil {
 		return err
