@@ -327,6 +327,9 @@ func parseImport(f []string, issuer, homes, shell string) (one store.Imported, e
 	if !path.IsAbs(one.Home) || !path.IsAbs(one.Shell) {
 		return one, fmt.Errorf("home %q and shell %q must be absolute paths", one.Home, one.Shell)
 	}
+	if err := account.CheckHome(one.Home, homes); err != nil {
+		return one, err
+	}
 	u := snapshot.User{Name: string(one.Name), UID: one.ID, GID: one.ID, Gecos: one.Gecos, Home: one.Home, Shell: one.Shell}
 	if err := u.Check(); err != nil {
 		return one, err

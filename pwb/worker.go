@@ -258,7 +258,7 @@ func (b *ruleBook) follow(ctx context.Context, p *provision.Publisher, rewrite b
 // provisioner is the accounts' room as the configuration says.
 func provisioner(r config.Root, cfg *config.Config, s *store.Store, report func(error)) *provision.Provisioner {
 	p := &provision.Provisioner{
-		Store: s, Machine: &others, MinUID: account.UID(cfg.MinUID),
+		Store: s, Machine: &others, MinUID: account.UID(cfg.MinUID), HomePath: cfg.HomePath,
 		Names: account.NamePolicy{Domains: cfg.UsernameDomains, Keep: cfg.KeepDomain, Full: cfg.FullUsernames},
 		Admission: provision.Admission{
 			RequiredGroups: cfg.RequiredGroups, AllowUsers: cfg.AllowUsers, DenyUsers: cfg.DenyUsers, DenyGroups: cfg.DenyGroups,
@@ -278,7 +278,7 @@ func provisioner(r config.Root, cfg *config.Config, s *store.Store, report func(
 
 // publisher shows accounts of pwb's making to every program.
 func publisher(r config.Root, cfg *config.Config, s *store.Store, report func(error)) *provision.Publisher {
-	return &provision.Publisher{Path: r.Join(snapshotPath), Store: s, Machine: &others, GroupMap: cfg.GroupMap, Report: report}
+	return &provision.Publisher{Path: r.Join(snapshotPath), Store: s, Machine: &others, HomePath: cfg.HomePath, GroupMap: cfg.GroupMap, Report: report}
 }
 
 // others are the accounts of the machine that are not of pwb's making.

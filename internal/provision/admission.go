@@ -28,9 +28,14 @@ type Step struct {
 	Err  error // why the rule refuses; nil when it lets the account pass
 }
 
-// Admit holds an account of ours to the rules. The error is ErrNotAllowed, or store.ErrUnavailable: who cannot be told does not
-// get in.
+// Admit holds an account of ours to the rules. The error is ErrNotAllowed, ErrNameTaken (the machine has given its name or uid to
+// another since), ErrForeign, or store.ErrUnavailable: who cannot be told does not get in.
 func (p *Provisioner) Admit(ctx context.Context, a store.Account) error {
+	if a.UID != 0 { // a machine that cannot tell now has told when the id was given
+		if err := p.stillOurs(a); errors.Is(err, ErrNameTaken) || errors.Is(err, ErrForeign) {
+			return err
+		}
+	}
 	for _, step := range p.Explain(ctx, a) {
 		if step.Err != nil {
 			return step.Err

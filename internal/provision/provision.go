@@ -22,6 +22,7 @@ var (
 	ErrSystemAccount = errors.New("a system account")
 	ErrNameTaken     = errors.New("the login name is taken")
 	ErrNotAllowed    = errors.New("the rules of this machine do not let the account in")
+	ErrForeign       = errors.New("the store has it otherwise than pwb makes accounts")
 )
 
 // Store is what Provisioner needs of store.Store, whose contract holds.
@@ -60,6 +61,7 @@ type Provisioner struct {
 	Names     account.NamePolicy
 	Machine   Machine
 	MinUID    account.UID // accounts of the machine below are the system's; 0 counts as 1000
+	HomePath  string      // the folder that the machine has set aside for homes
 	Admission Admission
 	Register  *Register                   // nil: accounts must exist on the machine already
 	Publish   func(context.Context) error // shows accounts of our own making to every program; nil when there are none
@@ -162,9 +164,32 @@ func (p *Provisioner) mayOpen(name account.Name) error {
 	return nil
 }
 
+// sound holds what the store says of an account, or of a group, to the rules by which pwb gives names, ids and homes, whoever
+// wrote it. The store is the service user's, who faces the network; what root makes of a row must not make that user more.
+func sound(name account.Name, id uint32) error {
+	if _, err := account.ParseName(string(name)); err != nil {
+		return fmt.Errorf("%w: %w", ErrForeign, err)
+	}
+	if free, ok := account.NextID(id, nil); !ok || free != id {
+		return fmt.Errorf("%q has id %d, which belongs to the machine: %w", name, id, ErrForeign)
+	}
+	return nil
+}
+
+func soundAccount(a store.Account, homes string) error {
+	err := sound(a.Name, uint32(a.UID))
+	if homeErr := account.CheckHome(a.Home, homes); err == nil && homeErr != nil {
+		err = fmt.Errorf("account %q: %w: %w", a.Name, ErrForeign, homeErr)
+	}
+	return err
+}
+
 // stillOurs refuses an account of our making when somebody has made another of its name or uid on the machine since: hosts
 // would open that one (files come first), with our ticket.
 func (p *Provisioner) stillOurs(a store.Account) error {
+	if err := soundAccount(a, p.HomePath); err != nil {
+		return err
+	}
 	byName, errName := p.Machine.ByName(string(a.Name))
 	byUID, errUID := p.Machine.ByUID(a.UID)
 	switch {
@@ -203,6 +228,9 @@ func (p *Provisioner) LookUp(ctx context.Context, name string) (passwd.Entry, er
 		return passwd.Entry{}, err
 	case storeErr != nil:
 		return passwd.Entry{}, storeErr
+	}
+	if err := soundAccount(a, p.HomePath); err != nil {
+		return passwd.Entry{}, err
 	}
 	return passwd.Entry{Name: name, UID: a.UID, GID: a.GID(), Gecos: a.Gecos, Home: a.Home, Shell: a.Shell}, nil
 }

@@ -16,6 +16,7 @@ type Publisher struct {
 	Path     string
 	Store    ChangeStore
 	Machine  Machine
+	HomePath string            // the folder that the machine has set aside for homes
 	GroupMap map[string]string // a provider's object to a group of the machine, whose members its members are too
 	Report   func(error)       // told of entries that cannot be shown; nil tells nobody
 }
@@ -125,13 +126,13 @@ func (p *Publisher) contents(ctx context.Context, changes *store.Changes) (c *sn
 			}
 		}
 		g := snapshot.Group{Name: u.Name, GID: u.GID}
-		if p.showable(u.Check(), g.Check()) {
+		if p.showable(soundAccount(a.Account, p.HomePath), u.Check(), g.Check()) {
 			c.Users, c.Groups = append(c.Users, u), append(c.Groups, g)
 		}
 	}
 	for _, shown := range changes.Groups {
 		g := snapshot.Group{Name: string(shown.Name), GID: uint32(shown.GID), Members: shown.Members}
-		if p.showable(g.Check()) {
+		if p.showable(sound(shown.Name, uint32(shown.GID)), g.Check()) {
 			c.Groups = append(c.Groups, g)
 		}
 	}

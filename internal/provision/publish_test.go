@@ -1,10 +1,13 @@
 package provision
 
 import (
+	"database/sql"
+	"errors"
 	"os"
 	"path/filepath"
 	"testing"
 
+	"github.com/pwb-project/pwb/internal/account"
 	"github.com/pwb-project/pwb/internal/snapshot"
 	"github.com/pwb-project/pwb/internal/store"
 )
@@ -55,5 +58,71 @@ func TestABackupThatIsRestored(t *testing.T) {
 	login("carol")
 	if users := shownNow(t, pub.Path); len(users) != 2 || users["carol"] == 0 || users["alice"] == 0 {
 		t.Errorf("after a backup of alice alone and a login of carol, %v are shown", users)
+	}
+}
+
+// The store is written by a user who faces the network. What he writes into it beside pwb makes him no owner of the machine.
+func TestRowsThatPwbDidNotWrite(t *testing.T) {
+	dir := t.TempDir()
+	path := filepath.Join(dir, "db", "pwb.db")
+	p := registrarAt(t, path)
+	p.HomePath = "/home"
+	var reported []error
+	pub := &Publisher{Path: filepath.Join(dir, "nss", "users.snap"), Store: p.Store.(*store.Store), Machine: p.Machine, HomePath: "/home",
+		Report: func(err error) { reported = append(reported, err) }}
+	for _, name := range []string{"alice", "bob", "carol", "dave", "erin"} {
+		if _, err := p.Login(ctx, told(evidence(name, name, name), true, "team-"+name), ""); err != nil {
+			t.Fatal(err)
+		}
+	}
+	db, err := sql.Open("sqlite", path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer db.Close()
+	for _, change := range []string{
+		"UPDATE account SET home = '/etc/systemd/system/ssh.service.d' WHERE name = 'alice'",
+		"UPDATE account SET id = 61184 WHERE name = 'bob'", // GHSA-6gp8-pp9v-gx45: a service's dynamic uid
+		"UPDATE account SET id = 27 WHERE name = 'carol'",
+		"UPDATE account SET id = 1001 WHERE name = 'dave'", // another's, on this machine
+		"UPDATE provider_group SET name = 'docker' WHERE name = 'team-alice'",
+		"UPDATE provider_group SET gid = 60578 WHERE name = 'team-bob'",
+	} {
+		if _, err := db.Exec("PRAGMA foreign_keys = OFF; " + change); err != nil {
+			t.Fatalf("%s: %v", change, err)
+		}
+	}
+	if err := pub.Publish(ctx); err != nil {
+		t.Fatal(err)
+	}
+	c, _, err := snapshot.Read(pub.Path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, u := range c.Users {
+		if u.Name == "alice" || u.Name == "bob" || u.Name == "carol" {
+			t.Errorf("%+v is shown", u)
+		}
+	}
+	for _, g := range c.Groups {
+		if g.Name == "docker" || g.GID == 60578 {
+			t.Errorf("%+v is shown", g)
+		}
+	}
+	if len(reported) != 5 {
+		t.Errorf("reported: %v", reported)
+	}
+	for name, want := range map[account.Name]error{"alice": ErrForeign, "bob": ErrForeign, "carol": ErrForeign, "dave": ErrNameTaken, "erin": nil} {
+		a := accountOf(t, p, name)
+		if err := p.Admit(ctx, a); !errors.Is(err, want) {
+			t.Errorf("Admit(%q) = %v, want %v", name, err, want)
+		}
+		e := evidence("again"+string(name), string(name), string(name))
+		if _, err := p.Login(ctx, e, name); !errors.Is(err, want) {
+			t.Errorf("Login(%q) = %v, want %v", name, err, want)
+		}
+		if _, err := p.LookUp(ctx, string(name)); want == ErrForeign && !errors.Is(err, want) {
+			t.Errorf("LookUp(%q) = %v, want %v", name, err, want)
+		}
 	}
 }

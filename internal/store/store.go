@@ -66,8 +66,11 @@ func Open(ctx context.Context, cfg Config) (*Store, error) {
 		return nil, fmt.Errorf("open the account store %s: %w: %w", cfg.Path, ErrUnavailable, err)
 	}
 	dsn := url.URL{Scheme: "file", Path: cfg.Path, RawQuery: url.Values{
-		"_pragma": {fmt.Sprintf("busy_timeout(%d)", busyMillis), "synchronous(FULL)"},
+		// The file's owner may be more than he seems: what a schema says is not trusted, and a file that has become a link to
+		// nothing since it was looked at is not made.
+		"_pragma": {fmt.Sprintf("busy_timeout(%d)", busyMillis), "synchronous(FULL)", "trusted_schema(OFF)", "cell_size_check(ON)"},
 		"_txlock": {"immediate"},
+		"mode":    {"rw"},
 	}.Encode()}
 	db, err := sql.Open("sqlite", dsn.String())
 	if err != nil {

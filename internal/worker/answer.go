@@ -136,7 +136,7 @@ func (w *Worker) account(ctx context.Context, call *pampwb.Call) error {
 	}
 	a, found := rules.Accounts.Find(ctx, account.Name(call.User))
 	entry, err := w.lookUp(ctx, call.User)
-	if err == nil && (entry.UID == 0 || entry.UID < rules.MinUID || a.UID != 0 && entry.UID != a.UID) {
+	if err == nil && machines(entry, a, found, rules.MinUID) {
 		return fmt.Errorf("user %q has uid %d, which is the machine's own: %w", call.User, entry.UID, store.ErrNotFound)
 	}
 	if found != nil { // a locked account stays locked where it cannot be looked up
@@ -145,7 +145,23 @@ func (w *Worker) account(ctx context.Context, call *pampwb.Call) error {
 	if err != nil {
 		return err
 	}
+	if entry.UID < rules.MinUID {
+		return fmt.Errorf("user %q has uid %d, below %d (auth-minimum-user-id): %w", call.User, entry.UID, rules.MinUID, provision.ErrNotAllowed)
+	}
 	return rules.Accounts.Admit(ctx, a)
+}
+
+// machines says whether an account is the machine's own and none of ours to judge: one of the system, another than ours that has
+// taken the name since, or one that was linked and is below the lowest uid now. What was locked stays so, and what we have made
+// stays ours, wherever the lowest uid is moved.
+func machines(entry passwd.Entry, a store.Account, found error, lowest account.UID) bool {
+	switch {
+	case entry.UID < account.MinID:
+		return true
+	case a.UID != 0:
+		return entry.UID != a.UID
+	}
+	return entry.UID < lowest && found == nil
 }
 
 // openSession sees to it that the user has a home, whoever that is: it stands in for pam_mkhomedir(8).

@@ -100,6 +100,8 @@ func judgeAccount(err error) verdict {
 		return verdict{pampwb.UserUnknown, "", slog.LevelDebug}
 	case errors.Is(err, store.ErrUnavailable): // before the rules: with half of what they ask they say no too
 		return verdict{pampwb.AuthinfoUnavail, cannotTell, slog.LevelError}
+	case errors.Is(err, provision.ErrNameTaken), errors.Is(err, provision.ErrForeign):
+		return verdict{pampwb.PermDenied, "You may not log in here. Ask your administrator.", slog.LevelError}
 	case errors.Is(err, provision.ErrNotAllowed):
 		return verdict{pampwb.PermDenied, "You may not log in here. Ask your administrator.", slog.LevelInfo}
 	case errors.Is(err, store.ErrInactive):

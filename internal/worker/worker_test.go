@@ -56,6 +56,8 @@ func TestJudge(t *testing.T) {
 		{pampwb.OpAcctMgmt, passwd.ErrNotFound, pampwb.UserUnknown},
 		{pampwb.OpAcctMgmt, store.ErrInactive, pampwb.AcctExpired},
 		{pampwb.OpAcctMgmt, provision.ErrNotAllowed, pampwb.PermDenied},
+		{pampwb.OpAcctMgmt, provision.ErrNameTaken, pampwb.PermDenied},
+		{pampwb.OpAcctMgmt, provision.ErrForeign, pampwb.PermDenied},
 		{pampwb.OpAcctMgmt, store.ErrUnavailable, pampwb.AuthinfoUnavail},
 		{pampwb.OpAcctMgmt, unknown, pampwb.AuthinfoUnavail},
 		{pampwb.OpOpenSession, passwd.ErrNotFound, pampwb.UserUnknown},
@@ -196,5 +198,52 @@ func TestAPanicRefusesOneCall(t *testing.T) {
 	w.Rules = func(context.Context) (*Rules, error) { return nil, errors.New("no configuration") }
 	if code := callWorker(t, w, pampwb.OpAcctMgmt, me.Name); code != pampwb.AuthinfoUnavail {
 		t.Errorf("without rules: %v", code)
+	}
+}
+
+// known is a store of one account.
+type known struct {
+	panicking
+	a     store.Account
+	err   error
+	entry passwd.Entry
+}
+
+func (k known) Find(context.Context, account.Name) (store.Account, error) { return k.a, k.err }
+func (k known) Admit(context.Context, store.Account) error                { return nil }
+func (k known) LookUp(context.Context, string) (passwd.Entry, error)      { return k.entry, nil }
+
+// The account phase stands before ssh keys: moving auth-minimum-user-id must not make a locked account one that nobody decides about.
+func TestWhoseAccountItIs(t *testing.T) {
+	const name = "nobody-of-this-machine"
+	ours, linked := store.Account{UID: 1500}, store.Account{}
+	for _, tt := range []struct {
+		what   string
+		a      store.Account
+		found  error
+		uid    account.UID
+		lowest account.UID
+		want   pampwb.Code
+	}{
+		{"ours", ours, nil, 1500, 1000, pampwb.Success},
+		{"ours, locked", ours, store.ErrInactive, 1500, 1000, pampwb.AcctExpired},
+		{"ours, below the lowest uid", ours, nil, 1500, 2000, pampwb.PermDenied},
+		{"ours, locked, below the lowest uid", ours, store.ErrInactive, 1500, 2000, pampwb.AcctExpired},
+		{"another of our name", ours, nil, 1501, 1000, pampwb.UserUnknown},
+		{"linked", linked, nil, 1500, 1000, pampwb.Success},
+		{"linked, locked", linked, store.ErrInactive, 1500, 1000, pampwb.AcctExpired},
+		{"linked, below the lowest uid", linked, nil, 1500, 2000, pampwb.UserUnknown},
+		{"linked, locked, below the lowest uid", linked, store.ErrInactive, 1500, 2000, pampwb.AcctExpired},
+		{"root, whatever the store says", linked, store.ErrInactive, 0, 1000, pampwb.UserUnknown},
+		{"the system's, whatever the store says", linked, store.ErrInactive, 999, 0, pampwb.UserUnknown},
+		{"nobody's", linked, store.ErrNotFound, 1500, 1000, pampwb.UserUnknown},
+	} {
+		w := &Worker{Rules: func(context.Context) (*Rules, error) {
+			return &Rules{Accounts: known{a: tt.a, err: tt.found, entry: passwd.Entry{Name: name, UID: tt.uid}}, MinUID: tt.lowest}, nil
+		}}
+		got := judge(pampwb.OpAcctMgmt, w.account(t.Context(), &pampwb.Call{User: name, UserSet: true}))
+		if got.code != tt.want {
+			t.Errorf("%s: %v, want %v", tt.what, got.code, tt.want)
+		}
 	}
 }
