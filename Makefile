@@ -89,9 +89,8 @@ fuzz:
 		done; \
 	done
 
-bench: build bench-homedir bench-pamtester
-	$(GO) test -run '^$$' -bench . -benchtime 200x ./internal/hosttest
-	$(GO) test -run '^$$' -bench . -benchtime 1000x ./internal/snapshot
+bench: build bench-homedir bench-nss bench-pamtester
+	$(GO) test -run '^$$' -bench BenchmarkTransaction -benchtime 200x ./internal/hosttest
 
 # Black-box checks that live beside the project, not in it.
 kits: build build/asan/libnss_pwb.so.2

@@ -18,12 +18,12 @@ build/asan/libnss_pwb.so.2: $(NSS_SOURCES) nss_pwb/snapshot.h nss_pwb/view.h nss
 	@mkdir -p build/asan
 	$(CC) -O1 -g -fsanitize=address,undefined -fno-sanitize-recover=undefined $(NSS_CFLAGS) $(filter-out -Wl$(comma)--no-undefined,$(NSS_LDFLAGS)) -o $@ $(NSS_SOURCES)
 
-# Beside files, libnss-cache, libnss-extrausers and nscd in one run, by the bench that lives beside the project.
-.PHONY: bench-nss
-NSS_BENCH ?= $(KITS)/../bench/nss
-NSS_SIZES ?= 1000 100000 1000000
-bench-nss: build
-	@mkdir -p build
-	printf 'mkdir -p /var/lib/pwb-nss && %s snapshot write --passwd $$D/passwd --group $$D/group && LIB=%s NAME=pwb\n' \
-		'$(CURDIR)/build/pwb' '$(CURDIR)/build/libnss_pwb.so.2' >build/nss-peer.sh
-	EXTRA='pwb=$(CURDIR)/build/nss-peer.sh' R=3 $(NSS_BENCH)/run.sh -n '$(NSS_SIZES)' -p 'pwb files cache extrausers nscd'
+# Beside files, libnss-cache, libnss-extrausers and nscd in one run. Their packages are taken apart here, not installed.
+.PHONY: bench-nss peers
+bench-nss: build peers
+	$(GO) test -timeout 30m -run '^$$' -bench BenchmarkNSS -benchtime 1x ./internal/hosttest
+	$(GO) test -timeout 30m -run '^$$' -bench 'BenchmarkVisible|BenchmarkOneChange' -benchtime 1000x ./internal/provision ./internal/snapshot
+
+peers: build/peers/ready
+build/peers/ready:
+	@./deps peers build/peers && touch $@
