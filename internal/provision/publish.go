@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
+	"slices"
 
 	"github.com/pwb-project/pwb/internal/account"
 	"github.com/pwb-project/pwb/internal/snapshot"
@@ -24,7 +26,7 @@ type Publisher struct {
 // ChangeStore is what Publisher needs of store.Store, whose contract holds.
 type ChangeStore interface {
 	Changes(ctx context.Context, since int64) (*store.Changes, error)
-	Groups(context.Context) ([]store.Group, error)
+	GroupsFor(ctx context.Context, objects []string) ([]store.Group, error)
 	Head(context.Context) (origin [16]byte, revision int64, err error)
 }
 
@@ -153,7 +155,7 @@ func (p *Publisher) extra(ctx context.Context) (map[account.GID]account.GID, err
 	if len(p.GroupMap) == 0 {
 		return nil, nil
 	}
-	groups, err := p.Store.Groups(ctx)
+	groups, err := p.Store.GroupsFor(ctx, slices.Collect(maps.Keys(p.GroupMap)))
 	if err != nil {
 		return nil, err
 	}

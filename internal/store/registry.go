@@ -214,6 +214,19 @@ func (s *Store) Groups(ctx context.Context) ([]Group, error) {
 	return all, unavailable("list the groups", err)
 }
 
+// GroupsFor returns the groups that stand for a provider's objects; those that nothing stands for yet are left out.
+func (s *Store) GroupsFor(ctx context.Context, objects []string) (all []Group, err error) {
+	const query = "SELECT gid, name, issuer, object, 0 FROM provider_group WHERE object = ?"
+	for _, object := range objects {
+		some, err := scanGroups(ctx, s.db, query, object)
+		if err != nil {
+			return nil, unavailable("find groups", err)
+		}
+		all = append(all, some...)
+	}
+	return all, nil
+}
+
 // GroupsOf returns the groups that an account is in, by name.
 func (s *Store) GroupsOf(ctx context.Context, name account.Name) ([]Group, error) {
 	all, err := scanGroups(ctx, s.db, selectGroup+"WHERE gid IN (SELECT gid FROM membership WHERE account = ?) ORDER BY name", string(name))
