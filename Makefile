@@ -76,6 +76,7 @@ test-go: build
 # The C half's frames under the address and undefined-behaviour sanitizers; the module's own tests build it so by themselves.
 test-asan:
 	CGO_CFLAGS='-O1 -g -fsanitize=undefined -fno-sanitize-recover=all' CGO_LDFLAGS=-fsanitize=undefined $(GO) test -asan ./pam_pwb/... ./pamtester
+	PWB_HOSTILE_SECONDS=20 $(GO) test -count=1 -run TestFilesThatLie ./internal/snapshot
 
 lint: deps-test
 	test -z "$$(gofmt -l .)" || { gofmt -l .; exit 1; }

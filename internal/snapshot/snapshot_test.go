@@ -640,3 +640,35 @@ func BenchmarkOneChange(b *testing.B) {
 		w.Close()
 	}
 }
+
+// A file whose checksums are right and whose numbers lie: whoever is root can write one, and so can a fault in this package.
+func TestFilesThatLie(t *testing.T) {
+	seconds := os.Getenv("PWB_HOSTILE_SECONDS")
+	if seconds == "" {
+		seconds = "3"
+	}
+	path := folder(t)
+	leastSpare = 0
+	defer func() { leastSpare = 1 << 20 }()
+	c := Contents{Revision: 1}
+	for i := range uint32(6) {
+		c.Users = append(c.Users, User{Name: fmt.Sprintf("u%d", i), UID: 2000 + i, GID: 2000 + i, Gecos: "Some Body", Home: "/home/u", Shell: "/bin/sh", Groups: []uint32{2006, 2007}[:i%3]})
+		c.Groups = append(c.Groups, Group{Name: fmt.Sprintf("g%d", i), GID: 2006 + i, Members: []string{"u1", "u2", "somebody-with-a-long-name"}[:i%4]})
+	}
+	w := openAt(t, path)
+	if err := w.Replace(&c); err != nil {
+		t.Fatal(err)
+	}
+	w.Close()
+	program := filepath.Join(t.TempDir(), "hostile")
+	args := append([]string{"-std=gnu11", "-D_GNU_SOURCE", "-g", "-O1", "-Wall", "-Wextra", "-Werror", "-DPWB_MIN_ID=1000", `-DPWB_SNAPSHOT="/nowhere"`, "-o", program, "testdata/hostile.c"}, sanitizers...)
+	if out, err := exec.Command("cc", args...).CombinedOutput(); err != nil {
+		t.Fatalf("%v: %s", err, out)
+	}
+	seed := fmt.Sprint(time.Now().UnixNano())
+	out, err := exec.Command(program, path, seed, seconds).CombinedOutput()
+	if err != nil {
+		t.Errorf("seed %s: %v: %.4000s", seed, err, out)
+	}
+	t.Logf("%s", out)
+}
