@@ -3,6 +3,7 @@ package hosttest
 import (
 	"os"
 	"os/exec"
+	"strconv"
 	"strings"
 	"syscall"
 	"testing"
@@ -196,4 +197,52 @@ func TestTheAuditFileHoldsEveryDecision(t *testing.T) {
 			t.Error("a ticket is in the audit file")
 		}
 	})
+}
+
+// Locking ends what needs no ticket too: cron's jobs, and root's own su. Unlocking restores all of it. Keys of ssh are above.
+func TestALockedAccountHasNoWayIn(t *testing.T) {
+	bothRegistering(t, func(t *testing.T, m *machine) {
+		shipped := "account [success=ok new_authtok_reqd=ok user_unknown=ignore default=bad] pam_pwb.so\naccount required pam_unix.so\nsession required pam_pwb.so\n"
+		m.write("/etc/pam.d/cron", shipped, 0o644)
+		m.write("/etc/pam.d/su", "auth sufficient pam_rootok.so\nauth required pam_pwb.so\n"+shipped, 0o644)
+		m.expect(m.ticketOf("carol")+"\n", 0, "", pamtester("carol", "authenticate")...)
+		for _, locked := range []bool{false, true, false} {
+			status, said, verb := 0, "30000\n", "unlock-user"
+			if locked {
+				status, said, verb = 1, "", "lock-user"
+			}
+			m.expect("", 0, "", "/usr/bin/pwb", verb, "carol")
+			m.expect("", 0, "carol:x:30000:", "getent", "passwd", "carol")
+			m.expect(m.ticketOf("carol")+"\n", status, said, "setpriv", "--reuid=65534", "--regid=65534", "--clear-groups", "su", "carol", "-c", "id -u")
+			m.expect("", status, said, "su", "carol", "-c", "id -u")
+			m.expect("", 0, "0\n", "su", "root", "-c", "id -u")
+			if jobs := m.jobs("carol", 30000); jobs != !locked {
+				t.Errorf("locked: %v; cron ran carol's job: %v", locked, jobs)
+			}
+		}
+	})
+}
+
+// jobs says whether cron runs somebody's job; root's, which it does run, comes after.
+func (m *machine) jobs(name string, uid int) bool {
+	m.t.Helper()
+	out, err := os.MkdirTemp("/home", "jobs")
+	if err != nil {
+		m.t.Fatal(err)
+	}
+	os.Chmod(out, 0o777)
+	os.RemoveAll("/var/spool/cron/crontabs")
+	os.RemoveAll("/etc/cron.d")
+	os.RemoveAll("/run/crond.reboot")
+	m.write("/var/spool/cron/crontabs/"+name, "@reboot id -u >"+out+"/theirs\n", 0o600)
+	os.Chown("/var/spool/cron/crontabs/"+name, uid, uid)
+	m.write("/var/spool/cron/crontabs/root", "@reboot sleep 1; touch "+out+"/roots\n", 0o600)
+	cron := exec.Command("/usr/sbin/cron", "-f")
+	if err := cron.Start(); err != nil {
+		m.t.Fatal(err)
+	}
+	defer func() { cron.Process.Kill(); cron.Wait() }()
+	m.until("root's job ran", func() bool { _, err := os.Stat(out + "/roots"); return err == nil })
+	text, _ := os.ReadFile(out + "/theirs")
+	return strings.TrimSpace(string(text)) == strconv.Itoa(uid)
 }
