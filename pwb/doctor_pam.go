@@ -209,8 +209,30 @@ func checkServices(r config.Root) (all []finding) {
 			all = append(all, f)
 		}
 	}
+	if len(all) > 0 {
+		all = append(all, checkDoors(r)...)
+	}
 	if len(all) == 0 {
 		all = append(all, finding{"pam", serious, "no service in " + dir + " names pam_pwb.so: pwb is asked by nobody", "see pam_pwb(8) for lines that work"})
 	}
 	return all
+}
+
+// doors are the services of hosts that open sessions without a ticket: by a key, by root's word, at a time.
+var doors = []string{"sshd", "login", "su", "su-l", "sudo", "sudo-i", "cron", "crond", "atd", "remote"}
+
+// checkDoors finds hosts whose account phase does not ask pwb: who is locked, or not allowed here, still comes in there.
+func checkDoors(r config.Root) (all []finding) {
+	var open []string
+	for _, name := range doors {
+		rules, err := readService(r, name)
+		if err == nil && !slices.ContainsFunc(rules, func(r rule) bool { return r.ours() && r.kind == "account" }) {
+			open = append(open, name)
+		}
+	}
+	if len(open) == 0 {
+		return nil
+	}
+	return []finding{{"pam", odd, strings.Join(open, ", ") + ": the account phase does not ask pwb, so people who are locked or not allowed still come in there",
+		"add, as the first account line (on Debian to common-account): account [success=ok new_authtok_reqd=ok user_unknown=ignore default=bad] pam_pwb.so"}}
 }

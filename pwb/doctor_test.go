@@ -90,6 +90,8 @@ func TestDoctor(t *testing.T) {
 		{"/etc/pam.d/rstudio", "auth required pam_pwb.so\n", "and not for account"},
 		{"/etc/shells", "/bin/sh\n", "/bin/bash is not in /etc/shells"},
 		{"/run/nscd/socket", "", "nscd"},
+		{"/etc/pam.d/cron", "account required pam_unix.so\n", "cron: the account phase does not ask pwb"},
+		{"/etc/pam.d/sshd", "auth required pam_unix.so\naccount required pam_unix.so\n", "sshd, cron: the account phase does not ask pwb"},
 		{"/etc/rstudio/rserver.conf", "auth-openid=1\n", "auth-openid-issuer is missing"},
 	} {
 		r.write(bad.file, bad.text, 0o644)
