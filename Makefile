@@ -48,7 +48,7 @@ include pamtester/module.mk
 include homedir/module.mk
 include nss_pwb/module.mk
 
-build: build/pam_pwb.so build/libnss_pwb.so.2 build/pwb build/pamtester build/pam_trace.so
+build: build/pam_pwb.so build/libnss_pwb.so.2 build/pwb build/mkhomedir build/pamtester build/pam_trace.so
 
 build/pwb: FORCE | deps-build
 	$(GO) build -ldflags '$(LDFLAGS)' -o $@ ./pwb
@@ -124,8 +124,8 @@ install-files:
 	$(INSTALL) -m 0644 internal/config/pwb.conf.5 $(DESTDIR)$(mandir)/man5
 	$(INSTALL) -m 0644 pam_pwb/pam_pwb.8 pwb/pwb.8 nss_pwb/libnss_pwb.8 $(HOMEDIR_MAN8) $(DESTDIR)$(mandir)/man8
 	$(INSTALL) -m 0644 README.md CHANGELOG.md pam_pwb/PROTOCOL nss_pwb/FORMAT $(HOMEDIR_ODDJOB) $(DESTDIR)$(docdir)
-	$(INSTALL) -d $(DESTDIR)$(dir $(HOMEDIR_LINK))
-	ln -sf $(bindir)/pwb $(DESTDIR)$(HOMEDIR_LINK)
+	$(INSTALL) -d $(DESTDIR)$(dir $(HOMEDIR_PROGRAM))
+	$(INSTALL) -m 0755 build/mkhomedir $(DESTDIR)$(HOMEDIR_PROGRAM)
 
 FORCE:
 clean:

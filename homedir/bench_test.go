@@ -73,6 +73,7 @@ func newBench(b *testing.B) *bench {
 		unix.Mount("/mnt/passwd", "/etc/passwd", "", unix.MS_BIND, ""))
 	m.run("cc", "-O2", "-o", "/mnt/floor", "testdata/floor.c")
 	m.run("go", "build", "-trimpath", "-tags", "urfave_cli_no_docs", "-ldflags", "-s -w", "-o", "/mnt/pwb", "../pwb")
+	m.run("env", "CGO_ENABLED=0", "go", "build", "-trimpath", "-ldflags", "-s -w", "-o", "/mnt/ours/mkhomedir_helper", "../mkhomedir")
 	b.Cleanup(func() { unix.Unmount("/etc/passwd", unix.MNT_DETACH); unix.Unmount(m.fs, unix.MNT_DETACH) })
 	return m
 }
@@ -131,6 +132,7 @@ func (m *bench) makers() []maker {
 		{name: "worker", make: inside(false)},
 		{name: "pwb-nosync", make: process("", "/mnt/pwb", "mkhomedir", "--no-sync", "--umask", "022", "--skel", "SKEL", "USER")},
 		{name: "pwb", make: process("", "/mnt/pwb", "mkhomedir", "--umask", "022", "--skel", "SKEL", "USER")},
+		{name: "pwb-helper", make: process("", "/mnt/ours/mkhomedir_helper", "USER", "0022", "SKEL")},
 		{name: "mkhomedir_helper", make: process("", "/usr/sbin/mkhomedir_helper", "USER", "0022", "SKEL"), zeros: true},
 		{name: "oddjob", make: process("USER\n", "/usr/libexec/oddjob/mkhomedir", "-q", "-u", "0022", "-s", "SKEL"), zeros: true},
 		{name: "cp", make: process("", "cp", "-a", "SKEL", "HOME")},

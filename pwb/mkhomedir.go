@@ -22,6 +22,7 @@ import (
 	"github.com/pwb-project/pwb/homedir"
 	"github.com/pwb-project/pwb/internal/account"
 	"github.com/pwb-project/pwb/internal/config"
+	"github.com/pwb-project/pwb/internal/homemaker"
 	"github.com/pwb-project/pwb/internal/passwd"
 )
 
@@ -52,13 +53,13 @@ func mkhomedirCommand() *cli.Command {
 			if err != nil {
 				return err
 			}
-			h := &homeMaker{root: r, user: c.Args().First(), skel: c.String("skel"), dryRun: c.Bool("dry-run"), noSync: c.Bool("no-sync")}
-			if c.IsSet("skel") && !filepath.IsAbs(h.skel) { // where the operator stands counts no more when it is read
-				return cli.Exit(fmt.Sprintf("mkhomedir: --skel %q is not an absolute path", h.skel), 2)
+			h := &homeMaker{root: r, Request: homemaker.Request{User: c.Args().First(), Skel: c.String("skel")}, dryRun: c.Bool("dry-run"), noSync: c.Bool("no-sync")}
+			if c.IsSet("skel") && !filepath.IsAbs(h.Skel) { // where the operator stands counts no more when it is read
+				return cli.Exit(fmt.Sprintf("mkhomedir: --skel %q is not an absolute path", h.Skel), 2)
 			}
 			if c.IsSet("umask") {
-				h.umask = new(string)
-				*h.umask = c.String("umask")
+				h.Umask = new(string)
+				*h.Umask = c.String("umask")
 			}
 			result, err := h.make(c.Context)
 			if err != nil {
@@ -71,19 +72,15 @@ func mkhomedirCommand() *cli.Command {
 
 // homeMaker is one request to make a home, from whichever command line.
 type homeMaker struct {
+	homemaker.Request
 	root           config.Root
-	user           string
-	umask          *string // nil: login.defs
-	homeMode       string  // "": what umask or login.defs say
-	skel           string
-	empty          bool // copy nothing
 	dryRun, noSync bool
 	quiet          bool
 	warn           func(string)
 }
 
 func (h *homeMaker) make(ctx context.Context) (homedir.Result, error) {
-	unboundProcess()
+	homemaker.Unbind()
 	if err := h.enterRoot(); err != nil {
 		return homedir.Result{}, err
 	}
@@ -127,31 +124,16 @@ func (h *homeMaker) options() (homedir.Options, error) {
 	if warn == nil {
 		warn = func(text string) { fmt.Fprintf(os.Stderr, "pwb: %s\n", text) }
 	}
-	opts := homedir.Options{Skel: h.skel, Empty: h.empty, DryRun: h.dryRun, NoSync: h.noSync, Warn: warn}
-	if h.umask != nil {
-		mask, err := homedir.ParseUmask(*h.umask)
-		if err != nil {
-			return opts, fmt.Errorf("umask %w", err)
-		}
-		opts.Modes = homedir.WithUmask(mask)
-	} else {
-		opts.Modes = homedir.Defaults("/etc/login.defs", warn)
-	}
-	if h.homeMode != "" {
-		mode, err := homedir.ParseUmask(h.homeMode)
-		if err != nil {
-			return opts, fmt.Errorf("mode of the home %w", err)
-		}
-		opts.Modes.Home = mode | 0o700
-	}
-	return opts, nil
+	opts, err := h.Request.Options(warn)
+	opts.DryRun, opts.NoSync = h.dryRun, h.noSync
+	return opts, err
 }
 
 // lookUp finds the account: the machine's, or with --root the one in that tree's passwd file, whose other sources are not
 // running.
 func (h *homeMaker) lookUp() (passwd.Entry, error) {
 	if h.root == "" {
-		return passwd.ByName(h.user)
+		return passwd.ByName(h.User)
 	}
 	f, err := os.Open("/etc/passwd")
 	if err != nil {
@@ -160,23 +142,23 @@ func (h *homeMaker) lookUp() (passwd.Entry, error) {
 	defer f.Close()
 	for lines := bufio.NewScanner(f); lines.Scan(); {
 		field := strings.Split(lines.Text(), ":")
-		if len(field) != 7 || field[0] != h.user {
+		if len(field) != 7 || field[0] != h.User {
 			continue
 		}
 		uid, uidErr := strconv.ParseUint(field[2], 10, 32)
 		gid, gidErr := strconv.ParseUint(field[3], 10, 32)
 		if err := errors.Join(uidErr, gidErr); err != nil {
-			return passwd.Entry{}, fmt.Errorf("look up %q: %w", h.user, err)
+			return passwd.Entry{}, fmt.Errorf("look up %q: %w", h.User, err)
 		}
 		return passwd.Entry{Name: field[0], UID: account.UID(uid), GID: account.GID(gid), Home: field[5]}, nil
 	}
-	return passwd.Entry{}, fmt.Errorf("look up %q: %w", h.user, passwd.ErrNotFound)
+	return passwd.Entry{}, fmt.Errorf("look up %q: %w", h.User, passwd.ErrNotFound)
 }
 
 func (h *homeMaker) print(w io.Writer, r homedir.Result, asJSON bool) error {
 	if asJSON {
 		return json.NewEncoder(w).Encode(map[string]any{
-			"user": h.user, "home": r.Path, "made": r.Made, "existed": r.Existed, "no_home": r.NoHome, "dry_run": h.dryRun,
+			"user": h.User, "home": r.Path, "made": r.Made, "existed": r.Existed, "no_home": r.NoHome, "dry_run": h.dryRun,
 			"entries": r.Entries, "bytes": r.Bytes, "skipped": r.Skipped,
 		})
 	}
@@ -194,15 +176,6 @@ func (h *homeMaker) print(w io.Writer, r homedir.Result, asJSON bool) error {
 		fmt.Fprintf(w, "%d sockets, FIFOs or devices of the skeleton were left out\n", r.Skipped)
 	}
 	return nil
-}
-
-// unboundProcess frees this process, which does nothing else, of what a session may have put on it.
-func unboundProcess() {
-	signal.Ignore(syscall.SIGXFSZ, syscall.SIGHUP, syscall.SIGPIPE)
-	for _, limit := range []int{unix.RLIMIT_FSIZE, unix.RLIMIT_CPU} {
-		unix.Setrlimit(limit, &unix.Rlimit{Cur: unix.RLIM_INFINITY, Max: unix.RLIM_INFINITY})
-	}
-	os.Chdir("/")
 }
 
 func homeStatus(err error) int {

@@ -5,7 +5,6 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
-	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -151,23 +150,6 @@ func TestOtherNames(t *testing.T) {
 		out, errs, status := r.as(tt.name, tt.input, tt.args...)
 		if out != "" || errs != tt.errs || status != tt.status {
 			t.Errorf("%s %q: %q, %q, %d; want %q, %d", tt.name, tt.args, out, errs, status, tt.errs, tt.status)
-		}
-	}
-}
-
-func TestOddjobOptions(t *testing.T) {
-	for args, want := range map[string]string{
-		"": `"" "" false false`, "-q": `"" "" false true`, "-nq": `"" "" true true`, "-u 0077 -s /skel": `"0077" "/skel" false false`,
-		"-qu0077": `"0077" "" false true`, "-f -s/skel": `"" "/skel" false false`, "-- -q": `"" "" false false`,
-	} {
-		h := new(homeMaker)
-		silent, err := h.oddjobOptions(strings.Fields(args))
-		umask := ""
-		if h.umask != nil {
-			umask = *h.umask
-		}
-		if got := fmt.Sprintf("%q %q %v %v", umask, h.skel, h.empty, silent); err != nil || got != want {
-			t.Errorf("%q: %s, %v; want %s", args, got, err, want)
 		}
 	}
 }

@@ -17,6 +17,8 @@ const module = "github.com/pwb-project/pwb/"
 // other; pwb alone knows them all.
 var rooms = map[string][]string{
 	"homedir":            {},
+	"mkhomedir":          {"homedir", "internal/homemaker"},
+	"internal/homemaker": {"homedir"},
 	"internal/account":   {},
 	"internal/arch":      {},
 	"internal/audit":     {},

@@ -1,0 +1,148 @@
+// Package homemaker is the command lines by which other programs have homes made: those of Linux-PAM's mkhomedir_helper and of
+// oddjob's mkhomedir. It reads them, and frees the process of what a session may have put on it; who the user is, its caller
+// knows. It is free of cgo, because the program that those names lead to starts in half the time without.
+package homemaker
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"os/signal"
+	"path/filepath"
+	"strings"
+	"syscall"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/pwb-project/pwb/homedir"
+)
+
+// What a command line can lack; errors wrap one of these.
+var (
+	ErrUsage  = errors.New("not a command line of this program")
+	ErrNobody = errors.New("no user's name on standard input")
+)
+
+// Request is one home that somebody wants made.
+type Request struct {
+	User     string
+	Umask    *string // nil: login.defs
+	HomeMode string  // "": what umask or login.defs say
+	Skel     string
+	Empty    bool // copy nothing
+	Silent   bool
+}
+
+// ParseHelper reads the arguments that pam_mkhomedir(8) gives: USER [UMASK [SKEL [HOME_MODE]]].
+func ParseHelper(args []string) (Request, error) {
+	if len(args) < 1 || len(args) > 4 {
+		return Request{}, fmt.Errorf("%d arguments: %w", len(args), ErrUsage)
+	}
+	r := Request{User: args[0]}
+	if len(args) > 1 {
+		r.Umask = &args[1]
+	}
+	if len(args) > 2 {
+		r.Skel, r.Empty = args[2], args[2] == ""
+	}
+	if len(args) > 3 {
+		r.HomeMode = args[3]
+	}
+	return r, nil
+}
+
+// ParseOddjob reads oddjob's options, and the user's name as oddjobd gives it: on standard input, an argument a line.
+func ParseOddjob(args []string, input string) (Request, error) {
+	var r Request
+	if err := r.oddjobOptions(args); err != nil {
+		return r, err
+	}
+	names := strings.FieldsFunc(input, func(c rune) bool { return c == '\n' || c == '\r' })
+	if len(names) == 0 {
+		return r, ErrNobody
+	}
+	r.User = names[0]
+	return r, nil
+}
+
+// Options says how the home is to be made. Errors wrap homedir.ErrUmask.
+func (r Request) Options(warn func(string)) (homedir.Options, error) {
+	opts := homedir.Options{Skel: r.Skel, Empty: r.Empty, Warn: warn}
+	if r.Umask != nil {
+		mask, err := homedir.ParseUmask(*r.Umask)
+		if err != nil {
+			return opts, fmt.Errorf("umask %w", err)
+		}
+		opts.Modes = homedir.WithUmask(mask)
+	} else {
+		opts.Modes = homedir.Defaults("/etc/login.defs", warn)
+	}
+	if r.HomeMode != "" {
+		mode, err := homedir.ParseUmask(r.HomeMode)
+		if err != nil {
+			return opts, fmt.Errorf("mode of the home %w", err)
+		}
+		opts.Modes.Home = mode | 0o700
+	}
+	return opts, nil
+}
+
+// Unbind frees this process, which does nothing else, of what a session may have put on it.
+func Unbind() {
+	signal.Ignore(syscall.SIGXFSZ, syscall.SIGHUP, syscall.SIGPIPE)
+	for _, limit := range []int{unix.RLIMIT_FSIZE, unix.RLIMIT_CPU} {
+		unix.Setrlimit(limit, &unix.Rlimit{Cur: unix.RLIM_INFINITY, Max: unix.RLIM_INFINITY})
+	}
+	os.Chdir("/")
+}
+
+// Complain goes to standard error and to the system's log: pam_mkhomedir(8) runs its helper with no streams that anybody reads.
+func Complain(text string) {
+	name := filepath.Base(os.Args[0])
+	fmt.Fprintf(os.Stderr, "%s: %s\n", name, text)
+	if _, err := unix.IoctlGetTermios(2, unix.TCGETS); err == nil {
+		return
+	}
+	fd, err := unix.Socket(unix.AF_UNIX, unix.SOCK_DGRAM|unix.SOCK_CLOEXEC|unix.SOCK_NONBLOCK, 0)
+	if err != nil {
+		return
+	}
+	defer unix.Close(fd)
+	const authpriv, problem = 10 << 3, 3 // syslog(3)
+	unix.Sendto(fd, fmt.Appendf(nil, "<%d>%s: %s", authpriv|problem, name, text), unix.MSG_NOSIGNAL, &unix.SockaddrUnix{Name: "/dev/log"})
+}
+
+// oddjobOptions reads options as getopt(3) does: -qn, -u0077 and -u 0077 are all in use.
+func (r *Request) oddjobOptions(args []string) error {
+	for len(args) > 0 && len(args[0]) > 1 && args[0][0] == '-' && args[0] != "--" {
+		letters := args[0][1:]
+		args = args[1:]
+		for letters != "" {
+			letter := letters[0]
+			letters = letters[1:]
+			switch letter {
+			case 'n':
+				r.Empty = true
+			case 'q':
+				r.Silent = true
+			case 'f': // oddjob since 0.34.7 fills a home that is the user's already, for NFS; ours never has to
+			case 's', 'u':
+				value := letters
+				if value == "" && len(args) > 0 {
+					value, args = args[0], args[1:]
+				} else if value == "" {
+					return fmt.Errorf("option -%c wants a value", letter)
+				}
+				letters = ""
+				if letter == 's' {
+					r.Skel = value
+				} else {
+					r.Umask = &value
+				}
+			default:
+				return fmt.Errorf("no option -%c", letter)
+			}
+		}
+	}
+	return nil
+}

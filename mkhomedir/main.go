@@ -1,0 +1,142 @@
+// Command mkhomedir is what the names mkhomedir_helper and oddjob's mkhomedir lead to. A person waits for it, and pwb takes longer
+// to start than a small home takes to make; so this makes the homes of accounts in /etc/passwd, without cgo and without the rest of
+// pwb. Everything else it leaves to pwb, which it becomes: other sources of accounts, and whatever goes wrong and has to be said.
+package main
+
+import (
+	"bufio"
+	"bytes"
+	"context"
+	"fmt"
+	"io"
+	"os"
+	"os/signal"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"syscall"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/pwb-project/pwb/homedir"
+	"github.com/pwb-project/pwb/internal/homemaker"
+)
+
+var pwbPath = "/usr/bin/pwb" // set by the build
+
+const (
+	maxInput = 64 << 10
+	denied   = 6 // PAM_PERM_DENIED, as for all that the system refuses
+)
+
+func main() {
+	helper := filepath.Base(os.Args[0]) == "mkhomedir_helper"
+	var input []byte
+	if !helper {
+		input, _ = io.ReadAll(io.LimitReader(os.Stdin, maxInput))
+	}
+	if made, request, ok := tryHome(helper, string(input)); ok {
+		if !helper && made && !request.Silent {
+			fmt.Printf("Creating home directory for %s.", request.User)
+		}
+		return
+	}
+	fmt.Fprintf(os.Stderr, "%s: %v\n", filepath.Base(os.Args[0]), become(helper, input))
+	os.Exit(denied)
+}
+
+// tryHome makes the home, or says that it is not for it to make or to complain.
+func tryHome(helper bool, input string) (made bool, request homemaker.Request, ok bool) {
+	var err error
+	if helper {
+		request, err = homemaker.ParseHelper(os.Args[1:])
+	} else {
+		request, err = homemaker.ParseOddjob(os.Args[1:], input)
+	}
+	if err != nil {
+		return false, request, false
+	}
+	owner, home, found := localAccount(request.User)
+	if !found {
+		return false, request, false
+	}
+	opts, err := request.Options(homemaker.Complain)
+	if err != nil {
+		return false, request, false
+	}
+	homemaker.Unbind()
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	defer stop()
+	result, err := homedir.Make(ctx, home, owner, opts)
+	if err != nil && ctx.Err() != nil { // nobody wants it any more: pwb would make it
+		homemaker.Complain(err.Error())
+		os.Exit(denied)
+	}
+	return result.Made, request, err == nil
+}
+
+// localAccount finds an account that the C library would find first, in /etc/passwd; found is false where it would not be that
+// plain.
+func localAccount(name string) (owner homedir.Owner, home string, found bool) {
+	order, err := os.ReadFile("/etc/nsswitch.conf")
+	if err != nil || !filesFirst(string(order)) || name == "" || strings.ContainsAny(name, ":+\n") {
+		return owner, "", false
+	}
+	f, err := os.Open("/etc/passwd")
+	if err != nil {
+		return owner, "", false
+	}
+	defer f.Close()
+	prefix := []byte(name + ":")
+	for lines := bufio.NewReader(f); ; {
+		line, err := lines.ReadSlice('\n')
+		if bytes.HasPrefix(line, prefix) {
+			return entry(string(line))
+		}
+		if err != nil { // the end, or a line that nobody has
+			return owner, "", false
+		}
+	}
+}
+
+func filesFirst(text string) bool {
+	for line := range strings.Lines(text) {
+		line, _, _ = strings.Cut(line, "#")
+		if database, services, ok := strings.Cut(line, ":"); ok && strings.TrimSpace(database) == "passwd" {
+			words := strings.Fields(services)
+			return len(words) > 0 && words[0] == "files" && (len(words) == 1 || words[1][0] != '[')
+		}
+	}
+	return false
+}
+
+func entry(line string) (owner homedir.Owner, home string, ok bool) {
+	field := strings.Split(strings.TrimSuffix(line, "\n"), ":")
+	if len(field) != 7 {
+		return owner, "", false
+	}
+	uid, uidErr := strconv.ParseUint(field[2], 10, 32)
+	gid, gidErr := strconv.ParseUint(field[3], 10, 32)
+	return homedir.Owner{UID: uint32(uid), GID: uint32(gid)}, field[5], uidErr == nil && gidErr == nil
+}
+
+// become has pwb do it, under the name that this was called by, with the input that is read already. It returns when that fails.
+func become(helper bool, input []byte) error {
+	if !helper {
+		fd, err := unix.MemfdCreate("input", 0)
+		if err != nil {
+			return fmt.Errorf("pass the user's name on: %w", err)
+		}
+		f := os.NewFile(uintptr(fd), "input")
+		if _, err := f.Write(input); err != nil {
+			return fmt.Errorf("pass the user's name on: %w", err)
+		}
+		if _, err := f.Seek(0, io.SeekStart); err != nil {
+			return fmt.Errorf("pass the user's name on: %w", err)
+		}
+		if err := unix.Dup2(fd, 0); err != nil {
+			return fmt.Errorf("pass the user's name on: %w", err)
+		}
+	}
+	return fmt.Errorf("%s: %w", pwbPath, syscall.Exec(pwbPath, os.Args, os.Environ()))
+}
