@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"runtime/debug"
 	"sync"
 	"time"
 
@@ -70,7 +71,13 @@ func (c *Contents) build(f *os.File) error {
 	return errors.Join(err, unix.Munmap(b))
 }
 
-func (c *Contents) fill(b []byte, l layout) error {
+func (c *Contents) fill(b []byte, l layout) (err error) {
+	defer debug.SetPanicOnFault(debug.SetPanicOnFault(true))
+	defer func() {
+		if fault := faulted(recover()); fault != nil { // no room, on a file system that cannot promise any
+			err = fault
+		}
+	}()
 	file := &file{bytes: b, index: l.index, records: l.records}
 	var key [16]byte
 	rand.Read(key[:])

@@ -15,6 +15,8 @@ import (
 	"strings"
 	"sync"
 	"testing"
+
+	"golang.org/x/sys/unix"
 	"time"
 )
 
@@ -671,4 +673,52 @@ func TestFilesThatLie(t *testing.T) {
 		t.Errorf("seed %s: %v: %.4000s", seed, err, out)
 	}
 	t.Logf("%s", out)
+}
+
+// Somebody has cut the file short under the writer: that ends nothing but the file.
+func TestAFileThatIsCutShort(t *testing.T) {
+	path := folder(t)
+	w := openAt(t, path)
+	defer w.Close()
+	if err := w.Replace(&some); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Truncate(path, 0); err != nil {
+		t.Fatal(err)
+	}
+	u := some.Users[0]
+	u.Gecos = "Another"
+	if err := w.Apply(99, Change{User: &u}); !errors.Is(err, ErrFull) {
+		t.Fatalf("Apply = %v", err)
+	}
+	if err := w.Replace(&some); err != nil {
+		t.Fatal(err)
+	}
+	if _, _, err := Read(path); err != nil {
+		t.Error(err)
+	}
+}
+
+// A file system that promises no room (it knows no fallocate) can have none when it is written to.
+func TestNoRoomWhileItIsWritten(t *testing.T) {
+	f, err := os.Create(t.TempDir() + "/x")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	l := some.layout()
+	if err := f.Truncate(int64(l.size)); err != nil {
+		t.Fatal(err)
+	}
+	b, err := unix.Mmap(int(f.Fd()), 0, l.size, unix.PROT_READ|unix.PROT_WRITE, unix.MAP_SHARED)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer unix.Munmap(b)
+	if err := f.Truncate(headerLen); err != nil {
+		t.Fatal(err)
+	}
+	if err := some.fill(b, l); err == nil {
+		t.Error("a file that cannot be written was")
+	}
 }

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"runtime/debug"
 	"slices"
 	"sync/atomic"
 	"syscall"
@@ -137,9 +138,7 @@ func (w *Writer) Replace(c *Contents) error {
 	if err := c.replace(w.path); err != nil {
 		return fmt.Errorf("write the snapshot %s: %w", w.path, err)
 	}
-	if w.file != nil {
-		atomic.StoreUint32(w.file.word32(atSuperseded), 1)
-	}
+	w.supersede()
 	w.unmap()
 	w.file = mapForChange(w.path)
 	return nil
@@ -154,10 +153,16 @@ type Change struct {
 
 // Apply shows changes in place: each reader sees each change whole or not at all, at once. When it has returned, the file's
 // revision is the given one. After ErrFull some changes may be shown; each can be applied again.
-func (w *Writer) Apply(revision int64, changes ...Change) error {
+func (w *Writer) Apply(revision int64, changes ...Change) (err error) {
 	if w.file == nil {
 		return ErrFull
 	}
+	defer debug.SetPanicOnFault(debug.SetPanicOnFault(true))
+	defer func() {
+		if fault := faulted(recover()); fault != nil { // the file was cut short, or its disk is full or broken: not this process's end
+			err = fmt.Errorf("%w: %w", ErrFull, fault)
+		}
+	}()
 	for _, c := range changes {
 		var err error
 		switch {
@@ -176,6 +181,30 @@ func (w *Writer) Apply(revision int64, changes ...Change) error {
 	}
 	w.file.store(atRevision, uint64(revision)) // last: until then the next writer begins again
 	return nil
+}
+
+// supersede tells the readers of the file that was. When it was cut short, they find out by its path.
+func (w *Writer) supersede() {
+	if w.file == nil {
+		return
+	}
+	defer debug.SetPanicOnFault(debug.SetPanicOnFault(true))
+	defer func() { faulted(recover()) }()
+	atomic.StoreUint32(w.file.word32(atSuperseded), 1)
+}
+
+// faulted turns the kernel's "this page cannot be" (SIGBUS) into an error. Other panics go on.
+func faulted(p any) error {
+	if p == nil {
+		return nil
+	}
+	if fault, ok := p.(interface {
+		error
+		Addr() uintptr
+	}); ok {
+		return fault
+	}
+	panic(p)
 }
 
 // add writes a record behind all others. Nobody looks at it until a slot names it.
