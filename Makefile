@@ -119,6 +119,8 @@ install-files:
 	sed 's,/usr/bin/pwb,$(bindir)/pwb,' pwb/systemd/pwb-serve.service >$(DESTDIR)$(unitdir)/pwb-serve.service
 	$(INSTALL) -m 0644 pwb/systemd/pwb-serve.socket $(DESTDIR)$(unitdir)
 	$(INSTALL) -m 0644 pwb/systemd/sysusers.conf $(DESTDIR)$(sysusers)/pwb.conf
+	$(INSTALL) -d $(DESTDIR)/etc/logrotate.d
+	$(INSTALL) -m 0644 pwb/logrotate.conf $(DESTDIR)/etc/logrotate.d/pwb
 	$(INSTALL) -m 0644 pwb/systemd/tmpfiles.conf $(DESTDIR)$(tmpfiles)/pwb.conf
 	$(INSTALL) -m 0644 pamtester/pamtester.1 $(DESTDIR)$(mandir)/man1
 	$(INSTALL) -m 0644 internal/config/pwb.conf.5 $(DESTDIR)$(mandir)/man5

@@ -23,7 +23,7 @@ func auditCommand() *cli.Command {
 				log := auditLog(r)
 				files := c.Args().Slice()
 				if len(files) == 0 {
-					files = []string{log.Path}
+					files = log.Files()
 				}
 				lines, found, err := log.Verify(files...)
 				if err != nil {

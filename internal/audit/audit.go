@@ -16,6 +16,9 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -189,6 +192,23 @@ func (l *Log) writeHead(h head) error {
 	}
 	_, err = fmt.Fprintf(f, "%019d %s\n", h.number, h.hash)
 	return errors.Join(err, f.Close())
+}
+
+// Files returns what there is of the log, as logrotate(8) numbers it: the oldest first, the file in use last.
+func (l *Log) Files() []string {
+	names, _ := filepath.Glob(l.Path + ".*")
+	numbers := []int{}
+	for _, name := range names {
+		if n, err := strconv.Atoi(strings.TrimPrefix(name, l.Path+".")); err == nil && n > 0 {
+			numbers = append(numbers, n)
+		}
+	}
+	slices.Sort(numbers)
+	files := []string{}
+	for _, n := range slices.Backward(numbers) {
+		files = append(files, fmt.Sprintf("%s.%d", l.Path, n))
+	}
+	return append(files, l.Path)
 }
 
 // Finding is something that Verify has found wrong.

@@ -107,6 +107,19 @@ func TestARotatedFileGoesOn(t *testing.T) {
 	if n, found := verify(t, l, l.Path+".1", l.Path); n != 4 || found != "" {
 		t.Errorf("%d lines; %s", n, found)
 	}
+	// As logrotate(8) numbers them: two more weeks, over the tenth.
+	for _, step := range [][2]string{{".1", ".10"}, {"", ".9"}} {
+		if err := os.Rename(l.Path+step[0], l.Path+step[1]); err != nil {
+			t.Fatal(err)
+		}
+	}
+	os.WriteFile(l.Path+".x", nil, 0o600)
+	if err := l.Append("decision", nil); err != nil {
+		t.Fatal(err)
+	}
+	if n, found := verify(t, l, l.Files()...); n != 5 || found != "" {
+		t.Errorf("%d lines of %q; %s", n, l.Files(), found)
+	}
 }
 
 func TestALineThatACrashHasCut(t *testing.T) {
