@@ -167,8 +167,9 @@ func (p *Provisioner) mayOpen(name account.Name) error {
 // sound holds what the store says of an account, or of a group, to the rules by which pwb gives names, ids and homes, whoever
 // wrote it. The store is the service user's, who faces the network; what root makes of a row must not make that user more.
 func sound(name account.Name, id uint32) error {
-	if _, err := account.ParseName(string(name)); err != nil {
-		return fmt.Errorf("%w: %w", ErrForeign, err)
+	parsed, err := account.NamePolicy{Keep: true}.LoginName(string(name)) // the widest of the policies
+	if err != nil || parsed != name {
+		return fmt.Errorf("name %q: %w", name, errors.Join(ErrForeign, err))
 	}
 	if free, ok := account.NextID(id, nil); !ok || free != id {
 		return fmt.Errorf("%q has id %d, which belongs to the machine: %w", name, id, ErrForeign)

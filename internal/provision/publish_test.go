@@ -126,3 +126,24 @@ func TestRowsThatPwbDidNotWrite(t *testing.T) {
 		}
 	}
 }
+
+// Every name that a policy gives is one that is shown and let in.
+func TestNamesOfEveryPolicy(t *testing.T) {
+	for want, policy := range map[account.Name]account.NamePolicy{"alice": {}, "alice_example.com": {Full: true}, "alice@example.com": {Keep: true}} {
+		p := registrarAt(t, filepath.Join(t.TempDir(), "db", "pwb.db"))
+		p.Names, p.HomePath = policy, "/home"
+		pub := &Publisher{Path: filepath.Join(t.TempDir(), "nss", "users.snap"), Store: p.Store.(*store.Store), Machine: p.Machine, HomePath: "/home"}
+		p.Publish = pub.Publish
+		for _, ticket := range []string{"1", "2"} {
+			if name, err := p.Login(ctx, evidence(ticket, "a", "Alice@example.com"), ""); name != want || err != nil {
+				t.Errorf("Login = %q, %v; want %q", name, err, want)
+			}
+		}
+		if err := p.Admit(ctx, accountOf(t, p, want)); err != nil {
+			t.Errorf("Admit(%q) = %v", want, err)
+		}
+		if users := shownNow(t, pub.Path); users[string(want)] != 1000 {
+			t.Errorf("%q is not shown: %v", want, users)
+		}
+	}
+}
