@@ -104,6 +104,9 @@ func (d *desk) answers(name, service string) (all []answerOf) {
 	} else {
 		say("state", "active")
 	}
+	if lowest := account.UID(d.config.MinUID); a.UID != 0 && a.UID < lowest {
+		refuse("auth-minimum-user-id", fmt.Errorf("uid %d is below %d", a.UID, lowest))
+	}
 	if err := d.accounts.Conflict(ctx, a.Name); err != nil {
 		refuse("the machine's accounts", err)
 	} else {

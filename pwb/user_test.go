@@ -92,6 +92,17 @@ func TestAnAccountsLife(t *testing.T) {
 	}
 }
 
+// What the account phase holds accounts to is what is explained: the lowest uid was moved above somebody who is there.
+func TestExplainTheLowestUID(t *testing.T) {
+	r := registering(t)
+	r.write("/people.csv", "carol,70001,"+oidA+"\n", 0o600)
+	r.pwb("", "users", "import", r.dir+"/people.csv")
+	r.write("/etc/rstudio/rserver.conf", "auth-openid=1\nauth-openid-issuer="+entra+"\nauth-minimum-user-id=80000\n", 0o644)
+	if out, errs, status := r.pwb("", "explain-login", "carol"); status != 1 || !strings.Contains(out, "-> auth-minimum-user-id") {
+		t.Errorf("%d\n%s%s", status, out, errs)
+	}
+}
+
 func TestPreview(t *testing.T) {
 	r := registering(t)
 	r.write("/people.csv", "carol,70001,"+oidA+"\n", 0o600)
