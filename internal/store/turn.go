@@ -24,7 +24,7 @@ type turn struct {
 }
 
 const (
-	patience = 5 * time.Second // within the ten seconds that a host gives a call
+	patience = 8 * time.Second // within the ten seconds that a host gives a call; a disk that others keep busy takes some of them
 	turnFile = "-turn"         // behind the database's name, as SQLite's own files are
 )
 
