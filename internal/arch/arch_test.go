@@ -40,16 +40,15 @@ var rooms = map[string][]string{
 
 // libraries says in which rooms each outside module may be imported, tests excepted.
 var libraries = map[string][]string{
-	"github.com/coreos/go-oidc/v3":       {"internal/ticket"},
-	"github.com/go-jose/go-jose/v4":      {"internal/ticket"},
-	"golang.org/x/sync":                  {"internal/ticket"},
-	"golang.org/x/text":                  {"internal/account"},
-	"modernc.org/sqlite":                 {"internal/store"},
-	"github.com/msteinert/pam/v2":        {"internal/session"},
-	"github.com/urfave/cli/v2":           {"pwb"},
-	"github.com/coreos/go-systemd/v22":   {"pwb"},
-	"github.com/VictoriaMetrics/metrics": {"internal/metrics"},
-	"golang.org/x/sys":                   {"*"}, // system calls, not a design
+	"github.com/coreos/go-oidc/v3":     {"internal/ticket"},
+	"github.com/go-jose/go-jose/v4":    {"internal/ticket"},
+	"golang.org/x/sync":                {"internal/ticket"},
+	"golang.org/x/text":                {"internal/account"},
+	"modernc.org/sqlite":               {"internal/store"},
+	"github.com/msteinert/pam/v2":      {"internal/session"},
+	"github.com/urfave/cli/v2":         {"pwb"},
+	"github.com/coreos/go-systemd/v22": {"pwb"},
+	"golang.org/x/sys":                 {"*"}, // system calls, not a design
 }
 
 // forbidden says what a room must not reach, however many steps away: what faces the network never knows what needs root.
