@@ -35,7 +35,7 @@ type header struct {
 
 // take reads the compact form of RFC 7515 and nothing looser: three parts, strict base64, one JSON object each, no member
 // twice whatever its letters' case (encoding/json would take the last of "aud" and "AUD").
-func take(raw []byte, algorithms []string) (*token, error) {
+func take(raw []byte, algorithms []string, rightType func(typ any, given bool) bool) (*token, error) {
 	if len(raw) > maxToken {
 		return nil, fmt.Errorf("%w: over %d bytes", ErrMalformed, maxToken)
 	}
@@ -54,7 +54,7 @@ func take(raw []byte, algorithms []string) (*token, error) {
 	if err != nil {
 		return nil, fmt.Errorf("%w: header: %w", ErrMalformed, err)
 	}
-	head, err := judgeHeader(members, algorithms)
+	head, err := judgeHeader(members, algorithms, rightType)
 	if err != nil {
 		return nil, err
 	}
@@ -77,17 +77,15 @@ func take(raw []byte, algorithms []string) (*token, error) {
 
 // judgeHeader allows what an ID token needs. Keys that come with a token prove nothing, and what must be understood
 // ("crit") is not (CVE-2025-3757; RFC 7515 4.1.11).
-func judgeHeader(members map[string]any, algorithms []string) (header, error) {
+func judgeHeader(members map[string]any, algorithms []string, rightType func(any, bool) bool) (header, error) {
 	for name := range members {
 		switch strings.ToLower(name) {
 		case "crit", "b64", "zip", "cty", "jku", "x5u", "jwk", "x5c":
 			return header{}, fmt.Errorf("%w: header has %q", ErrMalformed, name)
 		}
 	}
-	if typ, there := members["typ"]; there {
-		if s, ok := typ.(string); !ok || !strings.EqualFold(s, "JWT") {
-			return header{}, fmt.Errorf("%w: header says type %.20q", ErrMalformed, fmt.Sprint(typ))
-		}
+	if typ, there := members["typ"]; !rightType(typ, there) {
+		return header{}, fmt.Errorf("%w: header says type %.20q", ErrMalformed, fmt.Sprint(typ))
 	}
 	alg, _ := members["alg"].(string)
 	kid, _ := members["kid"].(string)
@@ -102,6 +100,13 @@ func judgeHeader(members map[string]any, algorithms []string) (header, error) {
 		return header{}, fmt.Errorf("%w: header has no usable key id", ErrMalformed)
 	}
 	return header{alg, kid}, nil
+}
+
+// idTokenType takes what an ID token's header may say of its type: nothing, or JWT. Other kinds of JSON Web Tokens have types of
+// their own (RFC 8725 3.11), session tickets too.
+func idTokenType(typ any, given bool) bool {
+	s, ok := typ.(string)
+	return !given || ok && strings.EqualFold(s, "JWT")
 }
 
 // signatureLength returns how long a signature is at least; keys of RSA have 2048 bits or more here.
@@ -126,8 +131,9 @@ func decode(part string) ([]byte, error) {
 	return b, nil
 }
 
-// Hosts cut what they carry at sizes of their own: OpenSSH's client at 1,023 bytes, libpam's own conversation at 4,095.
-var cuts = map[int]string{1023: "ssh and sshd's password method", 4095: "terminals and libpam's conversation"}
+// Hosts cut what they carry at sizes of their own: sudo at 511 bytes, OpenSSH's client at 1,023,
+// libpam's own conversation at 4,095.
+var cuts = map[int]string{511: "sudo", 1023: "ssh and sshd's password method", 4095: "terminals and libpam's conversation"}
 
 // cutHint says that a ticket was cut when its length says so and it was found wrong. One that nobody could judge is not wrong.
 func cutHint(raw []byte, err error) error {

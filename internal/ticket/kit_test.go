@@ -155,7 +155,7 @@ func (k *kit) token(t *testing.T) string {
 
 func (k *kit) keyID(t *testing.T, token string) string {
 	t.Helper()
-	taken, err := take([]byte(token), []string{"RS256"})
+	taken, err := take([]byte(token), []string{"RS256"}, idTokenType)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -146,7 +146,7 @@ type Verified struct {
 
 // Verify judges raw, the whole of what was given as the password.
 func (v *Verifier) Verify(ctx context.Context, raw []byte, expect Expect) (*Verified, error) {
-	t, err := take(raw, v.cfg.Algorithms)
+	t, err := take(raw, v.cfg.Algorithms, idTokenType)
 	if err != nil {
 		return nil, err
 	}
