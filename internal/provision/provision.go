@@ -13,6 +13,7 @@ import (
 	"github.com/pwb-project/pwb/internal/account"
 	"github.com/pwb-project/pwb/internal/passwd"
 	"github.com/pwb-project/pwb/internal/store"
+	"github.com/pwb-project/pwb/internal/ticket"
 )
 
 // What a login is refused for, beside the store's errors.
@@ -34,6 +35,8 @@ type Store interface {
 	NameGiven(context.Context, account.Name) (bool, error)
 	GroupsOf(context.Context, account.Name) ([]store.Group, error)
 	UnknownGroups(ctx context.Context, issuer string, objects []string) ([]string, error)
+	FindCode(context.Context, [32]byte) (store.Code, error)
+	RedeemCode(context.Context, [32]byte) error
 }
 
 // Machine is everybody on the machine but the accounts of pwb's own making. passwd.Others is one. Its errors are
@@ -65,6 +68,9 @@ type Provisioner struct {
 	Admission Admission
 	Register  *Register                   // nil: accounts must exist on the machine already
 	Publish   func(context.Context) error // shows accounts of our own making to every program; nil when there are none
+
+	Hosts        []string // the names of this machine, which codes may be bound to
+	BindSessions bool     // session tickets also open accounts that only the machine knows
 
 	InsecureReuseTickets bool // for tests against one fixed ticket
 }
@@ -107,6 +113,12 @@ func (p *Provisioner) publish(ctx context.Context) error {
 func (p *Provisioner) prepare(ctx context.Context, e Evidence, wanted account.Name) (store.Redemption, error) {
 	r := store.Redemption{Key: e.SpendKey, Expires: e.Expires, Identity: e.Identity, Reuse: p.InsecureReuseTickets}
 	bound, err := p.Store.BySubject(ctx, e.Identity)
+	if errors.Is(err, store.ErrNotFound) && p.BindSessions { // it may have come by a session ticket before
+		r.Identity = account.Identity{Issuer: SessionIssuer, Subject: ticket.HashIdentity(e.Identity), Username: e.Identity.Username}
+		if bound, err = p.Store.BySubject(ctx, r.Identity); err != nil {
+			r.Identity = e.Identity
+		}
+	}
 	known := err == nil
 	if !known && !errors.Is(err, store.ErrNotFound) {
 		return r, err

@@ -28,14 +28,16 @@ import (
 const (
 	sessionType    = "pwb+jwt"
 	sessionAlg     = string(jose.EdDSA)
-	maxSession     = 511 // sudo cuts a password there
-	sessionLife    = time.Hour
+	maxSession     = 511              // sudo cuts a password there
 	sessionLeeway  = 30 * time.Second // clock difference between nodes, which share a time service
 	maxAudience    = 64               // HOST_NAME_MAX
 	identityLength = 24               // 192 bits of a SHA-256
 	sessionIDLen   = 16
 	keyIDLen       = 12
 )
+
+// LongestSession is how long a session ticket can live, whatever it says.
+const LongestSession = time.Hour
 
 // Session is what a session ticket says.
 type Session struct {
@@ -90,6 +92,9 @@ func LoadSessionKey(seed []byte) (SessionKey, error) {
 	return SessionKey{ed25519.NewKeyFromSeed(seed)}, nil
 }
 
+// Public returns the key's public half.
+func (k SessionKey) Public() []byte { return k.private.Public().(ed25519.PublicKey) }
+
 // Seed returns the key's secret, to be kept.
 func (k SessionKey) Seed() []byte { return k.private.Seed() }
 
@@ -110,7 +115,7 @@ func (k SessionKey) Sign(s Session) (string, error) {
 	if err := CheckAudience(s.Audience); err != nil {
 		return "", fmt.Errorf("sign a session ticket: %w", err)
 	}
-	if life := s.Expires.Sub(s.Issued); life <= 0 || life > sessionLife {
+	if life := s.Expires.Sub(s.Issued); life <= 0 || life > LongestSession {
 		return "", fmt.Errorf("sign a session ticket: a life of %v", life)
 	}
 	id := make([]byte, sessionIDLen)
@@ -139,6 +144,15 @@ type SessionKeys map[string]ed25519.PublicKey
 
 // Add adds a key's public half.
 func (keys SessionKeys) Add(k SessionKey) { keys[k.ID()] = k.private.Public().(ed25519.PublicKey) }
+
+// AddPublic adds a public key under its id, which must be its own.
+func (keys SessionKeys) AddPublic(id string, public []byte) error {
+	if len(public) != ed25519.PublicKeySize || keyID(public) != id {
+		return fmt.Errorf("key %.40q of session tickets is damaged", id)
+	}
+	keys[id] = public
+	return nil
+}
 
 // JSON returns the keys as a JSON Web Key Set, in the order of ids.
 func (keys SessionKeys) JSON() ([]byte, error) {
@@ -231,7 +245,7 @@ func (v *SessionVerifier) judge(t *token) (*VerifiedSession, error) {
 	switch {
 	case !mine:
 		return nil, fmt.Errorf("%w: for %q, not for %q", ErrAudience, s.Audience, strings.Join(v.Audiences, ", "))
-	case s.Expires.Sub(s.Issued) > sessionLife || !s.Expires.After(s.Issued):
+	case s.Expires.Sub(s.Issued) > LongestSession || !s.Expires.After(s.Issued):
 		return nil, fmt.Errorf("%w: a life of %v", ErrClaims, s.Expires.Sub(s.Issued))
 	case now.After(s.Expires.Add(sessionLeeway)):
 		return nil, fmt.Errorf("%w %v ago", ErrExpired, now.Sub(s.Expires).Round(time.Second))

@@ -42,7 +42,7 @@ func sign(t *testing.T, k SessionKey, s Session) string {
 func TestASessionTicketFitsThroughSudo(t *testing.T) {
 	longest := Session{
 		Name: account.Name(strings.Repeat("a", 32) + "@" + strings.Repeat("b", 27) + ".com"), Who: HashIdentity(person),
-		Audience: strings.Repeat("n", maxAudience), Issued: time.Unix(1<<34, 0), Expires: time.Unix(1<<34, 0).Add(sessionLife),
+		Audience: strings.Repeat("n", maxAudience), Issued: time.Unix(1<<34, 0), Expires: time.Unix(1<<34, 0).Add(LongestSession),
 	}
 	key := NewSessionKey()
 	text := sign(t, key, longest)
