@@ -148,6 +148,16 @@ func (l Loader) Key() (*secret.Key, error) {
 	return key, nil
 }
 
+// TicketKeys reads the file of session-ticket-keys, which says whose session tickets are good.
+func (c *Config) TicketKeys() ([]byte, error) {
+	path := c.loader.Root.Join(c.Web.TicketKeys)
+	text, err := readFile(path, c.loader.rootsOwn)
+	if err != nil {
+		return nil, fmt.Errorf("session-ticket-keys: %s: %w", path, err)
+	}
+	return text, nil
+}
+
 // WorkbenchKey reads Workbench's secure-cookie-key, whose bytes count as they are.
 func (l Loader) WorkbenchKey() ([]byte, error) {
 	path := l.Root.Join(CookieKey)

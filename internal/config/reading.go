@@ -49,7 +49,7 @@ func (r *reading) finish() (*Config, error) {
 		return r.config, r.problems
 	}
 	r.config.Warnings = r.problems
-	if r.switchedOff() {
+	if r.switchedOff() && r.config.Web.TicketKeys == "" { // a node that takes session tickets alone needs no provider
 		return r.config, fmt.Errorf("%w: %s does not say auth-openid=1", ErrNotConfigured, r.path(ServerFile))
 	}
 	return r.config, nil

@@ -7,6 +7,7 @@ import (
 	"net/netip"
 	"net/url"
 	"path"
+	"regexp"
 	"slices"
 	"strconv"
 	"strings"
@@ -34,6 +35,8 @@ type Web struct {
 
 	CodeLifetime   time.Duration
 	TicketLifetime time.Duration // of a session ticket
+	TicketKeys     string        // a file of keys that session tickets are verified by, below Root; "" asks the store
+	TicketAudience string        // of session tickets, besides the machine's name; "" is none
 	DeviceFlow     bool
 
 	OnDeactivate    OnDeactivate
@@ -88,8 +91,8 @@ var webServerKeys = []key{
 	{name: "www-port", fallback: "8787", set: port(func(c *Config) *uint16 { return &c.Web.Port })},
 	{name: "www-root-path", fallback: "/", set: rootPath},
 	{name: "ssl-enabled", fallback: "0", set: boolean(func(c *Config) *bool { return &c.Web.TLS })},
-	{name: "ssl-certificate", set: pemFile(func(c *Config) *string { return &c.Web.Certificate })},
-	{name: "ssl-certificate-key", set: pemFile(func(c *Config) *string { return &c.Web.PrivateKey })},
+	{name: "ssl-certificate", set: absoluteFile(func(c *Config) *string { return &c.Web.Certificate })},
+	{name: "ssl-certificate-key", set: absoluteFile(func(c *Config) *string { return &c.Web.PrivateKey })},
 	{name: "launcher-sessions-callback-address", set: publicAddress},
 	{name: "auth-timeout-minutes", fallback: "60", set: count(0, 60*24*365, func(c *Config, n int) {
 		c.Web.Idle = time.Duration(n) * time.Minute
@@ -109,10 +112,23 @@ var webOwnKeys = []key{
 		set: duration(60*time.Second, 120*time.Second, func(c *Config) *time.Duration { return &c.Web.CodeLifetime })},
 	{name: "session-ticket-lifetime", fallback: "5m",
 		set: duration(time.Minute, time.Hour, func(c *Config) *time.Duration { return &c.Web.TicketLifetime })},
+	{name: "session-ticket-keys", set: absoluteFile(func(c *Config) *string { return &c.Web.TicketKeys })},
+	{name: "session-ticket-audience", set: ticketAudience},
 	{name: "device-flow", fallback: "0", set: boolean(func(c *Config) *bool { return &c.Web.DeviceFlow })},
 	{name: "on-deactivate", fallback: string(SuspendNew), set: onDeactivate},
 	{name: "deactivate-grace", fallback: "15m",
 		set: duration(0, 24*time.Hour, func(c *Config) *time.Duration { return &c.Web.DeactivateGrace })},
+}
+
+var audience = regexp.MustCompile(`^[A-Za-z0-9]([A-Za-z0-9._-]{0,62}[A-Za-z0-9])?$`)
+
+// ticketAudience is the name that the nodes of a cluster share. Its length is bounded by sudo, which cuts long tickets.
+func ticketAudience(c *Config, v string) error {
+	if v != "" && !audience.MatchString(v) {
+		return errors.New("not a host's or cluster's name of at most 64 letters, digits, '.', '-' and '_'")
+	}
+	c.Web.TicketAudience = v
+	return nil
 }
 
 func port(to func(*Config) *uint16) func(*Config, string) error {
@@ -145,7 +161,7 @@ func rootPath(c *Config, v string) error {
 	return nil
 }
 
-func pemFile(to func(*Config) *string) func(*Config, string) error {
+func absoluteFile(to func(*Config) *string) func(*Config, string) error {
 	return func(c *Config, v string) error {
 		if v != "" && !path.IsAbs(v) {
 			return errors.New("not an absolute path")
@@ -212,6 +228,12 @@ func (r *reading) web() {
 	}
 	if s := r.given["ssl-enabled"]; w.TLS && (w.Certificate == "" || w.PrivateKey == "") {
 		r.problem(s.file, s.line, "ssl-enabled=1 needs ssl-certificate and ssl-certificate-key")
+	}
+	if s := r.given["device-flow"]; w.DeviceFlow && r.config.TicketRequireNonce {
+		r.problem(s.file, s.line, "device-flow=1 brings tokens without a nonce, which ticket-require-nonce=1 refuses; remove one of the two")
+	}
+	if s := r.given["device-flow"]; w.DeviceFlow && !r.config.OpenID {
+		r.warning(s.file, s.line, "device-flow=1 does nothing without auth-openid=1 in rserver.conf")
 	}
 	if s := r.given["admin-enabled"]; w.Admin && len(w.AdminGroups) == 0 {
 		r.warning(s.file, s.line, "admin-enabled=1 without admin-group: nobody is an administrator")

@@ -1,6 +1,7 @@
 package config
 
 import (
+	"os"
 	"reflect"
 	"strings"
 	"testing"
@@ -58,5 +59,35 @@ func TestAFrontThatWouldBeOpen(t *testing.T) {
 	c, err := tree(t, guide("www-address=0.0.0.0\n", "")).Load()
 	if err != nil || !strings.Contains(c.Warnings.Error(), "pwb serve will refuse to start") {
 		t.Errorf("plain HTTP for everybody: %v, warnings %v", err, c.Warnings)
+	}
+}
+
+// A node that takes session tickets alone needs neither a provider nor a client's secret; its key file is root's.
+func TestANodeWithoutAProvider(t *testing.T) {
+	l := tree(t, map[string]string{OwnFile: "session-ticket-keys=/etc/rstudio/keys.json\nsession-ticket-audience=cluster\n", "/etc/rstudio/keys.json": "{}"})
+	c, err := l.Load()
+	if err != nil || c.OpenID || c.Web.TicketAudience != "cluster" {
+		t.Fatalf("Load = %v", err)
+	}
+	if text, err := c.TicketKeys(); err != nil || string(text) != "{}" {
+		t.Errorf("TicketKeys = %q, %v", text, err)
+	}
+	if err := os.Chmod(string(l.Root)+"/etc/rstudio/keys.json", 0o666); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := c.TicketKeys(); err == nil || !strings.Contains(err.Error(), "can be written by others") {
+		t.Errorf("a file that others can write: %v", err)
+	}
+	for own, want := range map[string]string{
+		"session-ticket-keys=keys.json\n":                           "session-ticket-keys=keys.json: not an absolute path",
+		"session-ticket-audience=a b\n":                             "not a host's or cluster's name",
+		"session-ticket-audience=" + strings.Repeat("a", 65) + "\n": "not a host's or cluster's name",
+		"session-ticket-lifetime=2h\n":                              "not a time from 1m0s to 1h0m0s",
+		"code-lifetime=5m\n":                                        "not a time from 1m0s to 2m0s",
+		"device-flow=1\nticket-require-nonce=1\n":                   "device-flow=1 brings tokens without a nonce",
+	} {
+		if _, err := tree(t, guide("", own)).Load(); err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("%q: %v, want %q", own, err, want)
+		}
 	}
 }
