@@ -28,6 +28,7 @@ var rooms = map[string][]string{
 	"internal/metrics":   {},
 	"internal/web":       {},
 	"internal/ticket":    {"internal/account"},
+	"internal/oauth":     {"internal/ticket"},
 	"internal/snapshot":  {},
 	"internal/store":     {"internal/account"},
 	"internal/provision": {"internal/account", "internal/passwd", "internal/snapshot", "internal/store", "internal/ticket"},
@@ -49,6 +50,7 @@ var libraries = map[string][]string{
 	"github.com/urfave/cli/v2":         {"pwb"},
 	"github.com/coreos/go-systemd/v22": {"pwb"},
 	"golang.org/x/sys":                 {"*"}, // system calls, not a design
+	"golang.org/x/oauth2":              {"internal/oauth"},
 }
 
 // forbidden says what a room must not reach, however many steps away: what faces the network never knows what needs root.

@@ -17,9 +17,10 @@ import (
 	"github.com/go-jose/go-jose/v4"
 )
 
-// newClient follows no redirect: a key set is where the issuer says, or nowhere. It takes no compressed answers, which could
-// be small on the wire and endless in memory.
-func newClient(like *http.Client) *http.Client {
+// NewClient returns a client for asking a provider. It follows no redirect: a key set is where the issuer says, or nowhere. It
+// takes no compressed answers, which could be small on the wire and endless in memory. Of like, which may be nil, only the
+// Transport is used.
+func NewClient(like *http.Client) *http.Client {
 	var transport http.RoundTripper
 	if like != nil && like.Transport != nil {
 		transport = like.Transport
@@ -65,26 +66,77 @@ func (k *keySet) fetched(where string, discovered, at time.Time, raws []json.Raw
 	return state{Issuer: k.cfg.Issuer, KeysURL: where, Discovered: discovered, Fetched: at, Keys: raws, parsed: keys}
 }
 
-// discover reads the discovery document (OpenID Connect Discovery 4) and returns where the keys are. A forged document could
-// name an attacker's keys, so they must be where the issuer is.
+// discover returns where the keys are. A forged document could name an attacker's keys, so they must be where the issuer is.
 func (k *keySet) discover(ctx context.Context) (string, error) {
-	where := strings.TrimSuffix(k.cfg.Issuer, "/") + "/.well-known/openid-configuration"
-	body, err := k.get(ctx, where)
+	where, doc, err := discover(ctx, k.client, k.cfg.Issuer)
 	if err != nil {
-		return "", fmt.Errorf("discovery: %w", err)
-	}
-	doc, err := object(body)
-	if err != nil {
-		return "", fmt.Errorf("discovery: %s: %w", where, err)
-	}
-	if doc["issuer"] != k.cfg.Issuer {
-		return "", fmt.Errorf("discovery: %s is of issuer %.120q, not of %q; write the issuer exactly as the provider does", where, fmt.Sprint(doc["issuer"]), k.cfg.Issuer)
+		return "", err
 	}
 	keys, _ := doc["jwks_uri"].(string)
 	if err := k.checkKeysURL(keys); err != nil {
 		return "", fmt.Errorf("discovery: %s: %w", where, err)
 	}
 	return keys, nil
+}
+
+// discover reads the discovery document (OpenID Connect Discovery 4) and returns it with where it was.
+func discover(ctx context.Context, client *http.Client, issuer string) (where string, doc map[string]any, err error) {
+	where = strings.TrimSuffix(issuer, "/") + "/.well-known/openid-configuration"
+	body, err := get(ctx, client, where)
+	if err != nil {
+		return where, nil, fmt.Errorf("discovery: %w", err)
+	}
+	if doc, err = object(body); err != nil {
+		return where, nil, fmt.Errorf("discovery: %s: %w", where, err)
+	}
+	if doc["issuer"] != issuer {
+		return where, nil, fmt.Errorf("discovery: %s is of issuer %.120q, not of %q; write the issuer exactly as the provider does", where, fmt.Sprint(doc["issuer"]), issuer)
+	}
+	return where, doc, nil
+}
+
+// Endpoints is what a provider's discovery document says of its doors. An empty one is not there.
+type Endpoints struct {
+	Authorization       string
+	Token               string
+	DeviceAuthorization string
+	EndSession          string
+	SendsIssuer         bool // with its answer in the browser (RFC 9207)
+}
+
+// Discover reads a provider's endpoints with a client of NewClient's. Each is https, or http on a loopback address where that
+// is allowed: the client's secret goes there.
+func Discover(ctx context.Context, client *http.Client, issuer string, allowLoopbackHTTP bool) (Endpoints, error) {
+	where, doc, err := discover(ctx, client, issuer)
+	if err != nil {
+		return Endpoints{}, err
+	}
+	var e Endpoints
+	for name, to := range map[string]*string{
+		"authorization_endpoint": &e.Authorization, "token_endpoint": &e.Token,
+		"device_authorization_endpoint": &e.DeviceAuthorization, "end_session_endpoint": &e.EndSession,
+	} {
+		value, given := doc[name]
+		if !given || value == nil {
+			continue
+		}
+		text, _ := value.(string)
+		if err := CheckEndpoint(text, allowLoopbackHTTP); err != nil {
+			return Endpoints{}, fmt.Errorf("discovery: %s: %s %.120q: %w", where, name, fmt.Sprint(value), err)
+		}
+		*to = text
+	}
+	e.SendsIssuer = doc["authorization_response_iss_parameter_supported"] == true
+	return e, nil
+}
+
+// CheckEndpoint refuses what is not the absolute URL of a door: https, or http on a loopback address where that is allowed.
+func CheckEndpoint(text string, allowLoopbackHTTP bool) error {
+	u, err := url.Parse(text)
+	if err != nil || u.Host == "" || u.User != nil || u.Fragment != "" || strings.ContainsFunc(text, func(r rune) bool { return r <= ' ' || r >= 0x7f }) {
+		return errors.New("not an endpoint's URL")
+	}
+	return secureURL(u, allowLoopbackHTTP)
 }
 
 func (k *keySet) checkKeysURL(keys string) error {
@@ -112,7 +164,7 @@ func (k *keySet) mayHoldKeys(u *url.URL) bool {
 }
 
 func (k *keySet) fetchKeys(ctx context.Context, where string) ([]json.RawMessage, []jose.JSONWebKey, error) {
-	body, err := k.get(ctx, where)
+	body, err := get(ctx, k.client, where)
 	if err != nil {
 		return nil, nil, fmt.Errorf("keys: %w", err)
 	}
@@ -130,16 +182,16 @@ func (k *keySet) fetchKeys(ctx context.Context, where string) ([]json.RawMessage
 }
 
 // get reads a document. Its text never gets into an error: it is a stranger's.
-func (k *keySet) get(ctx context.Context, where string) ([]byte, error) {
+func get(ctx context.Context, client *http.Client, where string) ([]byte, error) {
 	req, err := http.NewRequestWithContext(ctx, http.MethodGet, where, nil)
 	if err != nil {
 		return nil, err
 	}
 	req.Header.Set("Accept", "application/json")
 	req.Header.Set("Accept-Encoding", "identity")
-	resp, err := k.client.Do(req)
+	resp, err := client.Do(req)
 	if err != nil {
-		return nil, fmt.Errorf("GET %s: %w", where, plain(err))
+		return nil, fmt.Errorf("GET %s: %w", where, Plain(err))
 	}
 	defer resp.Body.Close()
 	if resp.StatusCode != http.StatusOK {
@@ -153,7 +205,7 @@ func (k *keySet) get(ctx context.Context, where string) ([]byte, error) {
 	}
 	body, err := io.ReadAll(io.LimitReader(resp.Body, documentMax+1))
 	if err != nil {
-		return nil, fmt.Errorf("GET %s: %w", where, plain(err))
+		return nil, fmt.Errorf("GET %s: %w", where, Plain(err))
 	}
 	if len(body) > documentMax {
 		return nil, fmt.Errorf("GET %s: over %d bytes", where, documentMax)
@@ -161,9 +213,9 @@ func (k *keySet) get(ctx context.Context, where string) ([]byte, error) {
 	return body, nil
 }
 
-// plain keeps what the network, TLS or the clock had against a request, and drops what quotes the answer: net/http puts a
+// Plain keeps what the network, TLS or the clock had against a request, and drops what quotes the answer: net/http puts a
 // malformed status line or header into its error, as long as it came.
-func plain(err error) error {
+func Plain(err error) error {
 	var (
 		wire    *net.OpError
 		cert    *tls.CertificateVerificationError

@@ -83,7 +83,7 @@ func (s state) justFailed(at time.Time, pause time.Duration) error {
 }
 
 func openKeySet(cfg Config, issuer *url.URL, tenant string) *keySet {
-	k := &keySet{cfg: cfg, issuer: issuer, tenant: tenant, client: newClient(cfg.Client)}
+	k := &keySet{cfg: cfg, issuer: issuer, tenant: tenant, client: NewClient(cfg.Client)}
 	k.now.Issuer = cfg.Issuer
 	k.reload()
 	return k

@@ -1,6 +1,6 @@
 // Package oidctest is an OpenID provider for tests: it serves a discovery document and a key set on loopback, signs whatever
-// tokens a test wants, and turns its keys, lies, stalls and dies on request. It has no sign-in; tests that need one use a
-// provider that pwb's authors did not write (demo).
+// tokens a test wants, and turns its keys, lies, stalls and dies on request. People sign in to it by another device alone; tests
+// that need a browser's sign-in use a provider that pwb's authors did not write (demo).
 package oidctest
 
 import (
@@ -39,6 +39,14 @@ type Issuer struct {
 	keys    []key
 	fetches map[string]int
 	lie     func(w http.ResponseWriter, r *http.Request, truth []byte) // nil tells the truth
+	devices []*device
+}
+
+// device is a sign-in that waits for a person (RFC 8628).
+type device struct {
+	code, userCode string
+	username       string // who has signed in
+	declined       bool
 }
 
 type key struct {
@@ -123,13 +131,17 @@ func (i *Issuer) Fetches() int {
 func (i *Issuer) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	i.mu.Lock()
 	i.fetches[path.Base(r.URL.Path)]++
-	lie, truth := i.lie, []byte(nil)
+	lie, truth, status := i.lie, []byte(nil), http.StatusOK
 	switch {
+	case r.URL.Path == "/device", r.URL.Path == "/token":
+		i.mu.Unlock()
+		status, truth = i.answerDevice(r)
+		i.mu.Lock()
 	case strings.HasSuffix(r.URL.Path, "/keys"):
 		truth = i.keySet()
 	default:
 		truth, _ = json.Marshal(map[string]any{
-			"issuer": i.URL, "jwks_uri": i.URL + "/keys", "authorization_endpoint": i.URL + "/authorize",
+			"issuer": i.URL, "jwks_uri": i.URL + "/keys", "device_authorization_endpoint": i.URL + "/device", "authorization_endpoint": i.URL + "/authorize",
 			"token_endpoint": i.URL + "/token", "response_types_supported": []string{"code"}, "subject_types_supported": []string{"public"},
 			"id_token_signing_alg_values_supported": []string{"RS256", "ES256"},
 		})
@@ -140,7 +152,57 @@ func (i *Issuer) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		lie(w, r, truth)
 		return
 	}
+	w.WriteHeader(status)
 	w.Write(truth)
+}
+
+// answerDevice is both ends of the device flow.
+func (i *Issuer) answerDevice(r *http.Request) (status int, body []byte) {
+	answer := func(status int, fields map[string]any) (int, []byte) {
+		b, _ := json.Marshal(fields)
+		return status, b
+	}
+	if r.Method != http.MethodPost || r.PostFormValue("client_id") != ClientID {
+		return answer(http.StatusBadRequest, map[string]any{"error": "invalid_client"})
+	}
+	i.mu.Lock()
+	defer i.mu.Unlock()
+	if r.URL.Path == "/device" {
+		d := &device{code: rand.Text(), userCode: rand.Text()[:4] + "-" + rand.Text()[:4]}
+		i.devices = append(i.devices, d)
+		return answer(http.StatusOK, map[string]any{
+			"device_code": d.code, "user_code": d.userCode, "verification_uri": i.URL + "/enter", "expires_in": 600, "interval": 1,
+		})
+	}
+	for _, d := range i.devices {
+		switch {
+		case d.code != r.PostFormValue("device_code"):
+		case d.declined:
+			return answer(http.StatusBadRequest, map[string]any{"error": "access_denied"})
+		case d.username != "":
+			username := d.username
+			i.mu.Unlock()
+			defer i.mu.Lock()
+			return answer(http.StatusOK, map[string]any{"access_token": "x", "token_type": "Bearer", "id_token": i.Mint(username)})
+		default:
+			return answer(http.StatusBadRequest, map[string]any{"error": "authorization_pending"})
+		}
+	}
+	return answer(http.StatusBadRequest, map[string]any{"error": "expired_token"})
+}
+
+// Enter is the person at another device, who types the code and signs in, or declines when username is "".
+func (i *Issuer) Enter(userCode, username string) {
+	i.t.Helper()
+	i.mu.Lock()
+	defer i.mu.Unlock()
+	for _, d := range i.devices {
+		if d.userCode == userCode {
+			d.username, d.declined = username, username == ""
+			return
+		}
+	}
+	i.t.Errorf("nobody was given the code %q", userCode)
 }
 
 func (i *Issuer) keySet() []byte {
