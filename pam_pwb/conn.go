@@ -235,6 +235,15 @@ func (c *Conn) Authtok(ctx context.Context, prompt string) ([]byte, error) {
 	return c.ask(ctx, kindGetAuthtok, func(b *builder) { b.string(clean(prompt, maxString)) })
 }
 
+// Prompt asks the person for a line that can be seen while it is typed. A host that shows messages together with the next
+// prompt, as sshd does, shows them now.
+func (c *Conn) Prompt(ctx context.Context, text string) ([]byte, error) {
+	return c.ask(ctx, kindPrompt, func(b *builder) {
+		b.uint8(uint8(echoOn))
+		b.string(clean(text, maxString))
+	})
+}
+
 // Info shows the person a sentence, unless the host is silent.
 func (c *Conn) Info(ctx context.Context, text string) error { return c.show(ctx, textInfo, text) }
 

@@ -1,10 +1,15 @@
 package main
 
 import (
+	"context"
+	"fmt"
+
 	"github.com/pwb-project/pwb/internal/config"
+	"github.com/pwb-project/pwb/internal/oauth"
 	"github.com/pwb-project/pwb/internal/provision"
 	"github.com/pwb-project/pwb/internal/store"
 	"github.com/pwb-project/pwb/internal/ticket"
+	"github.com/pwb-project/pwb/internal/worker"
 )
 
 // ticketsFor gives out codes and session tickets as the configuration says.
@@ -40,4 +45,30 @@ func sessionVerifier(cfg *config.Config, fromStore func() (ticket.SessionKeys, e
 	}
 	v.Keys, err = ticket.ParseSessionKeys(text)
 	return v, err
+}
+
+// noTokens judges ID tokens on a machine that takes none.
+type noTokens struct{}
+
+func (noTokens) Verify(context.Context, []byte, ticket.Expect) (*ticket.Verified, error) {
+	return nil, fmt.Errorf("%w: this machine takes session tickets and codes alone (auth-openid is off)", ticket.ErrIssuer)
+}
+
+// openOAuth asks the configured provider for tokens.
+func openOAuth(cfg *config.Config) (*oauth.Client, error) {
+	return oauth.Open(oauth.Config{
+		Issuer: cfg.Issuer, ClientID: cfg.ClientID, Scopes: cfg.Scopes, AllowLoopbackHTTP: cfg.AllowLoopbackHTTP,
+		Secret: func() (string, error) {
+			text, err := cfg.Secret()
+			return text.Reveal(), err
+		},
+	})
+}
+
+// devices signs people in at another device, where an operator wants that.
+func devices(cfg *config.Config) (worker.Devices, error) {
+	if !cfg.Web.DeviceFlow || !cfg.OpenID {
+		return nil, nil
+	}
+	return openOAuth(cfg)
 }

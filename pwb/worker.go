@@ -202,27 +202,40 @@ func (b *ruleBook) get(ctx context.Context) (*worker.Rules, error) {
 	if err != nil {
 		return nil, err
 	}
-	tickets := func() (worker.Tickets, error) {
-		return openVerifier(b.root, cfg, func(err error) { b.log.Warn("keys", "error", err.Error()) })
+	warn := func(err error) { b.log.Warn("keys", "error", err.Error()) }
+	tickets := func() (worker.Tickets, error) { return openVerifier(b.root, cfg, warn) }
+	if !cfg.OpenID {
+		tickets = func() (worker.Tickets, error) { return noTokens{}, nil }
 	}
 	if b.store == nil {
 		if b.store, err = openStore(ctx, b.root, b.resident == nil); err != nil {
 			return nil, err
 		}
 	}
+	accounts := provisioner(b.root, cfg, b.store, b.report)
+	devices, err := devices(cfg)
+	if err != nil {
+		return nil, err
+	}
 	if b.resident != nil {
-		verifier, err := openVerifier(b.root, cfg, func(err error) { b.log.Warn("keys", "error", err.Error()) })
-		if err != nil {
-			return nil, err
-		}
-		tickets = func() (worker.Tickets, error) { return verifier, nil }
 		var maintain context.Context
 		maintain, b.stop = context.WithCancel(b.resident)
-		go verifier.Maintain(maintain)
+		if cfg.OpenID {
+			verifier, err := openVerifier(b.root, cfg, warn)
+			if err != nil {
+				b.stop()
+				return nil, err
+			}
+			tickets = func() (worker.Tickets, error) { return verifier, nil }
+			go verifier.Maintain(maintain)
+		}
 		go b.follow(maintain, publisher(b.root, cfg, b.store, b.report), len(cfg.GroupMap) > 0)
 	}
 	b.rules = &worker.Rules{
-		Tickets: tickets, Accounts: provisioner(b.root, cfg, b.store, b.report),
+		Tickets: tickets, Accounts: accounts, Devices: devices,
+		Sessions: func(ctx context.Context) (*ticket.SessionVerifier, error) {
+			return sessionVerifier(cfg, func() (ticket.SessionKeys, error) { return accounts.SessionKeys(ctx) })
+		},
 		MinUID: account.UID(cfg.MinUID), Issuer: cfg.Issuer, Groups: cfg.GroupsClaim != "",
 		Publish: publisher(b.root, cfg, b.store, b.report).Publish,
 	}
@@ -263,7 +276,7 @@ func provisioner(r config.Root, cfg *config.Config, s *store.Store, report func(
 		Admission: provision.Admission{
 			RequiredGroups: cfg.RequiredGroups, AllowUsers: cfg.AllowUsers, DenyUsers: cfg.DenyUsers, DenyGroups: cfg.DenyGroups,
 		},
-		InsecureReuseTickets: cfg.InsecureReuseTickets,
+		Hosts: hosts(cfg), BindSessions: cfg.Web.TicketKeys != "", InsecureReuseTickets: cfg.InsecureReuseTickets,
 	}
 	publisher := publisher(r, cfg, s, report)
 	p.Publish = publisher.Publish

@@ -33,7 +33,7 @@ var rooms = map[string][]string{
 	"internal/store":     {"internal/account"},
 	"internal/provision": {"internal/account", "internal/passwd", "internal/snapshot", "internal/store", "internal/ticket"},
 	"internal/session":   {"internal/account", "internal/passwd"},
-	"internal/worker":    {"homedir", "internal/account", "internal/passwd", "internal/provision", "internal/store", "internal/ticket", "pam_pwb"},
+	"internal/worker":    {"homedir", "internal/account", "internal/oauth", "internal/passwd", "internal/provision", "internal/store", "internal/ticket", "pam_pwb"},
 	"pam_pwb":            {},
 	"pamtester":          {},
 	"pwb":                {"*"},

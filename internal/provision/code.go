@@ -82,6 +82,11 @@ func whoIs(id account.Identity) string {
 	return ticket.HashIdentity(id)
 }
 
+// SessionKeys returns the keys that session tickets are verified by, as the store has them.
+func (p *Provisioner) SessionKeys(ctx context.Context) (ticket.SessionKeys, error) {
+	return sessionKeys(ctx, p.Store)
+}
+
 // LoginSession spends a session ticket and returns the account that it opens, with the errors of Login. An account that this
 // machine does not know is bound by its name, when BindSessions says so and the machine has it: where there is no common store,
 // accounts come from elsewhere.

@@ -37,6 +37,7 @@ type Store interface {
 	UnknownGroups(ctx context.Context, issuer string, objects []string) ([]string, error)
 	FindCode(context.Context, [32]byte) (store.Code, error)
 	RedeemCode(context.Context, [32]byte) error
+	TicketKeys(context.Context) ([]store.TicketKey, error)
 }
 
 // Machine is everybody on the machine but the accounts of pwb's own making. passwd.Others is one. Its errors are

@@ -9,12 +9,21 @@ import (
 	"github.com/pwb-project/pwb/internal/passwd"
 	"github.com/pwb-project/pwb/internal/provision"
 	"github.com/pwb-project/pwb/internal/store"
-	"github.com/pwb-project/pwb/internal/ticket"
 	pampwb "github.com/pwb-project/pwb/pam_pwb"
 )
 
-// prompt ends in a colon and a space: that is what terminals, ssh and scripts wait for.
-const prompt = "Ticket: "
+// Prompts end in a colon and a space: that is what terminals, ssh and scripts wait for.
+const (
+	prompt       = "Ticket: "
+	devicePrompt = "Ticket, or Enter to sign in at another device: "
+)
+
+func (r *Rules) prompt() string {
+	if r.Devices != nil {
+		return devicePrompt
+	}
+	return prompt
+}
 
 // minUID is the lowest uid that is ever ours when the configuration does not say: UID_MIN of every distribution since 2012.
 const minUID = 1000
@@ -60,7 +69,7 @@ func (w *Worker) lookUp(ctx context.Context, name string) (passwd.Entry, error) 
 	return rules.Accounts.LookUp(ctx, name)
 }
 
-// authenticate takes a ticket and says whose it is. The user whom the host has named is never replaced; where the host has
+// authenticate takes a ticket of any kind and says whose it is. The user whom the host has named is never replaced; where the host has
 // named nobody the account's name is given back.
 func (w *Worker) authenticate(ctx context.Context, conn *pampwb.Conn, call *pampwb.Call, who *person) error {
 	_, complaints := parseArguments(call.Args)
@@ -72,36 +81,29 @@ func (w *Worker) authenticate(ctx context.Context, conn *pampwb.Conn, call *pamp
 	if err := notSystem(call, rules.MinUID); err != nil {
 		return err // before a prompt: a local account's password never reaches us
 	}
-	tickets, err := rules.Tickets()
-	if err != nil {
-		return fmt.Errorf("%w: %w", errNoRules, err)
-	}
-	raw, err := conn.Authtok(ctx, prompt)
+	raw, err := conn.Authtok(ctx, rules.prompt())
 	if err != nil {
 		return fmt.Errorf("ask for the ticket: %w", err)
+	}
+	if len(raw) == 0 && rules.Devices != nil {
+		raw, err = w.byDevice(ctx, conn, call, rules.Devices)
+		if err != nil {
+			return fmt.Errorf("sign in at another device: %w", err)
+		}
 	}
 	defer clear(raw)
 	if len(raw) == 0 {
 		return errEmpty
 	}
-	verified, err := tickets.Verify(ctx, raw, ticket.Expect{})
+	name, err := w.take(ctx, conn, call, rules, raw, who)
 	if err != nil {
-		return fmt.Errorf("verify ticket: %w", err)
-	}
-	who.subject = verified.Identity.Key()
-	evidence := provision.Evidence{Identity: verified.Identity, SpendKey: verified.SpendKey, Expires: verified.Expires, FullName: verified.Name}
-	if rules.Groups {
-		evidence.Groups = &store.Groups{Objects: verified.Groups, Complete: verified.GroupsComplete}
-	}
-	name, err := rules.Accounts.Login(ctx, evidence, account.Name(call.User))
-	if err != nil {
-		return fmt.Errorf("log in: %w", err)
+		return err
 	}
 	who.name = string(name)
 	if !call.UserSet {
 		return conn.SetUser(string(name))
 	}
-	if string(name) != call.User { // CVE-2024-9313; Login has promised it
+	if string(name) != call.User { // CVE-2024-9313; Accounts has promised it
 		return fmt.Errorf("account %q for user %q: %w", name, call.User, provision.ErrWrongUser)
 	}
 	return nil
@@ -205,7 +207,11 @@ func (w *Worker) changeAuthtok(ctx context.Context, conn *pampwb.Conn, call *pam
 		return errNotForUs
 	}
 	if call.Flags&pampwb.PrelimCheck != 0 {
-		conn.Info(ctx, "Your password is kept by your organisation, not by this machine. Change it at "+rules.Issuer+".")
+		where := ""
+		if rules.Issuer != "" {
+			where = " Change it at " + rules.Issuer + "."
+		}
+		conn.Info(ctx, "Your password is kept by your organisation, not by this machine."+where)
 	}
 	return fmt.Errorf("user %q has no password here", call.User)
 }

@@ -6,6 +6,7 @@ import (
 	"log/slog"
 
 	"github.com/pwb-project/pwb/homedir"
+	"github.com/pwb-project/pwb/internal/oauth"
 	"github.com/pwb-project/pwb/internal/passwd"
 	"github.com/pwb-project/pwb/internal/provision"
 	"github.com/pwb-project/pwb/internal/store"
@@ -19,6 +20,8 @@ var (
 	errNotForUs   = errors.New("not a question for pwb")
 	errEmpty      = errors.New("an empty ticket")
 	errNoRules    = errors.New("pwb cannot decide about people on this machine")
+	errGuessing   = errors.New("too many wrong codes in a minute")
+	errTooMany    = errors.New("too many sign-ins at another device in a minute")
 )
 
 // verdict is what the three listeners hear: PAM its code, the person a sentence (empty says nothing), the log a level.
@@ -84,7 +87,13 @@ func judgeTicket(err error) verdict {
 	case errors.Is(err, ticket.ErrUnreachable), errors.Is(err, store.ErrUnavailable), errors.Is(err, errNoRules),
 		errors.Is(err, context.DeadlineExceeded), errors.Is(err, context.Canceled):
 		return verdict{pampwb.AuthinfoUnavail, cannotTell, slog.LevelError}
-	case errors.Is(err, store.ErrSpent), errors.Is(err, provision.ErrWrongUser), errors.Is(err, store.ErrBound), errors.Is(err, provision.ErrNameTaken):
+	case errors.Is(err, oauth.ErrDenied), errors.Is(err, oauth.ErrTooLate):
+		return verdict{pampwb.AuthErr, "The sign-in at the other device was not completed.", slog.LevelInfo}
+	case errors.Is(err, oauth.ErrRefused), errors.Is(err, oauth.ErrNoDevice):
+		return verdict{pampwb.AuthinfoUnavail, "Your organisation does not allow a sign-in at another device. Get a code from the sign-in page.", slog.LevelWarn}
+	case errors.Is(err, oauth.ErrUnreachable), errors.Is(err, oauth.ErrAnswer), errors.Is(err, errTooMany):
+		return verdict{pampwb.AuthinfoUnavail, cannotTell, slog.LevelError}
+	case errors.Is(err, errGuessing), errors.Is(err, store.ErrSpent), errors.Is(err, provision.ErrWrongUser), errors.Is(err, store.ErrBound), errors.Is(err, provision.ErrNameTaken):
 		return verdict{pampwb.AuthErr, again, slog.LevelWarn}
 	case errors.Is(err, store.ErrExhausted), errors.Is(err, store.ErrTaken):
 		return verdict{pampwb.AuthinfoUnavail, cannotTell, slog.LevelError}

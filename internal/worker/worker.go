@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"github.com/pwb-project/pwb/internal/account"
+	"github.com/pwb-project/pwb/internal/oauth"
 	"github.com/pwb-project/pwb/internal/passwd"
 	"github.com/pwb-project/pwb/internal/provision"
 	"github.com/pwb-project/pwb/internal/store"
@@ -32,6 +33,9 @@ type Accounts interface {
 	// Login spends the evidence and returns the account that it opens. When wanted is not empty the account must be
 	// that one; evidence for another is refused and not spent.
 	Login(ctx context.Context, evidence provision.Evidence, wanted account.Name) (account.Name, error)
+	// LoginCode and LoginSession do the same with a code and with a session ticket.
+	LoginCode(ctx context.Context, code ticket.Code, wanted account.Name, service string) (store.Account, error)
+	LoginSession(ctx context.Context, session *ticket.VerifiedSession, wanted account.Name) (store.Account, error)
 	// Find returns store.ErrNotFound when no account of ours has the name, store.ErrInactive (and the account) when it is
 	// locked.
 	Find(ctx context.Context, name account.Name) (store.Account, error)
@@ -41,10 +45,19 @@ type Accounts interface {
 	LookUp(ctx context.Context, name string) (passwd.Entry, error)
 }
 
+// Devices signs in a person at another device. oauth.Client is one.
+type Devices interface {
+	BeginDevice(context.Context) (*oauth.Device, error)
+	// AwaitDevice returns an ID token, which is still to be judged, or one of package oauth's errors.
+	AwaitDevice(context.Context, *oauth.Device) ([]byte, error)
+}
+
 // Rules is what deciding about a person needs. The zero value decides nothing: without Tickets and Accounts every call
 // about a person is answered with "cannot tell".
 type Rules struct {
-	Tickets  func() (Tickets, error) // asked for when there is a ticket to judge
+	Tickets  func() (Tickets, error)                                // asked for when there is an ID token to judge
+	Sessions func(context.Context) (*ticket.SessionVerifier, error) // the same for a session ticket; nil takes none
+	Devices  Devices                                                // signs in a person who answers the prompt with nothing; nil does not
 	Accounts Accounts
 	MinUID   account.UID // accounts below are not ours to open; 0 counts as 1000
 	Issuer   string      // where passwords are changed, for the sentence that says so
@@ -70,6 +83,9 @@ type Worker struct {
 
 	// Audit keeps each decision about a person; nil keeps none. Its error is logged, and changes no decision.
 	Audit func(event string, fields map[string]any) error
+
+	wrong   tally // codes that were never given out
+	devices tally // sign-ins at another device that were begun
 }
 
 // callLimit bounds what a call may take, the conversation with the person included. Hosts have limits of their own
@@ -99,6 +115,7 @@ func (w *Worker) ServeConn(ctx context.Context, conn *pampwb.Conn) {
 type person struct {
 	name    string
 	subject string
+	ticket  string // what kind of ticket it was
 }
 
 // answer decides one call. A nil error is the only way to success.
@@ -135,7 +152,7 @@ func (w *Worker) tellHost(ctx context.Context, conn *pampwb.Conn, call *pampwb.C
 	case err != nil && v.level >= slog.LevelInfo:
 		conn.Log(v.priority(), fmt.Sprintf("%s of %q: %s: %v", call.Op, who.name, v.code, err))
 	case err == nil && call.Op == pampwb.OpAuthenticate && w.HostLogs:
-		conn.Log(v.priority(), fmt.Sprintf("%q signed in as %s", who.name, who.subject))
+		conn.Log(v.priority(), fmt.Sprintf("%q signed in as %s, with a %s", who.name, who.subject, who.ticket))
 	}
 	if v.sentence != "" {
 		conn.Error(ctx, v.sentence)
@@ -145,7 +162,7 @@ func (w *Worker) tellHost(ctx context.Context, conn *pampwb.Conn, call *pampwb.C
 // record writes one line about the decision to the worker's own log: who, what, decision, reason; never a ticket.
 func (w *Worker) record(peer pampwb.Peer, call *pampwb.Call, who *person, v verdict, err error, took time.Duration) {
 	attrs := []any{
-		"op", call.Op.String(), "service", call.Service, "user", who.name, "subject", who.subject, "tty", call.TTY,
+		"op", call.Op.String(), "service", call.Service, "user", who.name, "subject", who.subject, "ticket", who.ticket, "tty", call.TTY,
 		"rhost", call.RHost, "peer_uid", peer.UID, "peer_pid", peer.PID, "code", v.code.String(), "took", took,
 	}
 	if err != nil {

@@ -11,6 +11,7 @@ import (
 
 	"github.com/pwb-project/pwb/homedir"
 	"github.com/pwb-project/pwb/internal/account"
+	"github.com/pwb-project/pwb/internal/oauth"
 	"github.com/pwb-project/pwb/internal/passwd"
 	"github.com/pwb-project/pwb/internal/provision"
 	"github.com/pwb-project/pwb/internal/store"
@@ -40,6 +41,18 @@ func TestJudge(t *testing.T) {
 		{pampwb.OpAuthenticate, provision.ErrNoAccount, pampwb.AuthErr},
 		{pampwb.OpAuthenticate, provision.ErrNameTaken, pampwb.AuthErr},
 		{pampwb.OpAuthenticate, store.ErrExhausted, pampwb.AuthinfoUnavail},
+		{pampwb.OpAuthenticate, ticket.ErrCode, pampwb.AuthErr},
+		{pampwb.OpAuthenticate, store.ErrNoCode, pampwb.AuthErr},
+		{pampwb.OpAuthenticate, store.ErrCodeExpired, pampwb.AuthErr},
+		{pampwb.OpAuthenticate, provision.ErrElsewhere, pampwb.AuthErr},
+		{pampwb.OpAuthenticate, errGuessing, pampwb.AuthErr},
+		{pampwb.OpAuthenticate, errTooMany, pampwb.AuthinfoUnavail},
+		{pampwb.OpAuthenticate, oauth.ErrDenied, pampwb.AuthErr},
+		{pampwb.OpAuthenticate, oauth.ErrTooLate, pampwb.AuthErr},
+		{pampwb.OpAuthenticate, oauth.ErrRefused, pampwb.AuthinfoUnavail},
+		{pampwb.OpAuthenticate, oauth.ErrNoDevice, pampwb.AuthinfoUnavail},
+		{pampwb.OpAuthenticate, oauth.ErrUnreachable, pampwb.AuthinfoUnavail},
+		{pampwb.OpAuthenticate, oauth.ErrAnswer, pampwb.AuthinfoUnavail},
 		{pampwb.OpAuthenticate, provision.ErrSystemAccount, pampwb.UserUnknown},
 		{pampwb.OpAuthenticate, account.ErrName, pampwb.AuthErr},
 		{pampwb.OpAuthenticate, errNoRules, pampwb.AuthinfoUnavail},
@@ -81,7 +94,7 @@ func TestJudge(t *testing.T) {
 // Until somebody is authenticated, a wrong ticket, nobody's account and somebody else's sound the same.
 func TestAStrangerLearnsNothing(t *testing.T) {
 	want := judge(pampwb.OpAuthenticate, ticket.ErrSignature)
-	for _, err := range []error{ticket.ErrMalformed, ticket.ErrAudience, store.ErrBound, store.ErrInactive, store.ErrSpent, provision.ErrWrongUser, provision.ErrNoAccount, provision.ErrNameTaken} {
+	for _, err := range []error{ticket.ErrMalformed, ticket.ErrAudience, store.ErrBound, store.ErrInactive, store.ErrSpent, store.ErrNoCode, store.ErrCodeExpired, ticket.ErrCode, provision.ErrElsewhere, errGuessing, provision.ErrWrongUser, provision.ErrNoAccount, provision.ErrNameTaken} {
 		if got := judge(pampwb.OpAuthenticate, err); got.code != want.code || got.sentence != want.sentence {
 			t.Errorf("%v is told as %q, a bad signature as %q", err, got.sentence, want.sentence)
 		}
@@ -167,6 +180,12 @@ func TestPlaces(t *testing.T) {
 type panicking struct{}
 
 func (panicking) Login(context.Context, provision.Evidence, account.Name) (account.Name, error) {
+	panic("bug")
+}
+func (panicking) LoginCode(context.Context, ticket.Code, account.Name, string) (store.Account, error) {
+	panic("bug")
+}
+func (panicking) LoginSession(context.Context, *ticket.VerifiedSession, account.Name) (store.Account, error) {
 	panic("bug")
 }
 func (panicking) Find(context.Context, account.Name) (store.Account, error) { panic("bug") }
