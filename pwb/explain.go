@@ -49,6 +49,16 @@ func explainLogin(d *desk) error {
 		}
 		return err
 	}
+	d.printAnswers(answers, decides)
+	if decides != "" {
+		fmt.Fprintf(d.out, "refused by: %s\n", decides)
+		return cli.Exit("", 1)
+	}
+	fmt.Fprintln(d.out, "let in, with a good ticket of this person's")
+	return nil
+}
+
+func (d *desk) printAnswers(answers []answerOf, decides string) {
 	for _, a := range answers {
 		mark := "  "
 		switch {
@@ -59,12 +69,6 @@ func explainLogin(d *desk) error {
 		}
 		fmt.Fprintf(d.out, "%s %-24s %s\n", mark, a.Rule, a.Says)
 	}
-	if decides != "" {
-		fmt.Fprintf(d.out, "refused by: %s\n", decides)
-		return cli.Exit("", 1)
-	}
-	fmt.Fprintln(d.out, "let in, with a good ticket of this person's")
-	return nil
 }
 
 func (d *desk) answers(name, service string) (all []answerOf) {

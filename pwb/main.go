@@ -40,7 +40,7 @@ func app() *cli.App {
 		HideHelpCommand: true,
 		ExitErrHandler:  func(*cli.Context, error) {}, // main prints and exits, once
 		Commands: append([]*cli.Command{
-			auditCommand(), configCommand(), doctorCommand(), encryptPasswordCommand(), explainLoginCommand(), groupsCommand(), mkhomedirCommand(), serveCommand(), sessionCommand(), snapshotCommand(), workerCommand(),
+			auditCommand(), configCommand(), doctorCommand(), encryptPasswordCommand(), explainLoginCommand(), groupsCommand(), mkhomedirCommand(), serveCommand(), sessionCommand(), snapshotCommand(), ticketCommand(), workerCommand(),
 		}, userCommands()...),
 		CommandNotFound: func(_ *cli.Context, name string) {
 			fmt.Fprintf(os.Stderr, "pwb: no command %q; pwb --help lists them\n", name)

@@ -3,6 +3,9 @@ package main
 import (
 	"context"
 	"fmt"
+	"time"
+
+	"github.com/urfave/cli/v2"
 
 	"github.com/pwb-project/pwb/internal/config"
 	"github.com/pwb-project/pwb/internal/oauth"
@@ -11,6 +14,54 @@ import (
 	"github.com/pwb-project/pwb/internal/ticket"
 	"github.com/pwb-project/pwb/internal/worker"
 )
+
+func ticketCommand() *cli.Command {
+	return &cli.Command{
+		Name:            "ticket",
+		Usage:           "codes, session tickets and their keys, ID tokens",
+		HideHelpCommand: true,
+		Subcommands: []*cli.Command{
+			{
+				Name: "inspect", Usage: "say what a ticket is and whether it would be taken here, without spending it", ArgsUsage: "[FILE]",
+				Description: "The ticket is the first line of FILE, or of standard input, or is asked for.",
+				Flags:       []cli.Flag{jsonFlag}, Action: atDesk(inspectTicket),
+			},
+			{Name: "keys", Usage: "print the public keys of session tickets, for nodes that have no store", Action: atDesk(printTicketKeys)},
+			{
+				Name: "rotate-key", Usage: "make a new key of session tickets",
+				Flags: []cli.Flag{
+					&cli.DurationFlag{Name: "after", Value: 24 * time.Hour, Usage: "let it sign after `TIME`: nodes must have the public key by then"},
+					&cli.BoolFlag{Name: "now", Usage: "for a key that has got out: the old ones end at once, with every session ticket there is"},
+				},
+				Action: atDesk(rotateTicketKey),
+			},
+		},
+	}
+}
+
+func printTicketKeys(d *desk) error {
+	text, err := ticketsFor(d.config, d.store).PublicKeys(d.Context.Context)
+	if err == nil {
+		_, err = d.out.Write(text)
+	}
+	return err
+}
+
+func rotateTicketKey(d *desk) error {
+	after := d.Duration("after")
+	if d.Bool("now") {
+		after = 0
+	}
+	if after < 0 || after > 30*24*time.Hour || after == 0 && !d.Bool("now") {
+		return cli.Exit("ticket rotate-key: --after is a time up to 720h; --now is for a key that has got out", 2)
+	}
+	id, signs, err := ticketsFor(d.config, d.store).Rotate(d.Context.Context, after)
+	if err != nil {
+		return err
+	}
+	d.say("key %s is published, and signs from %s; nodes with session-ticket-keys need the output of pwb ticket keys before that", id, when(signs))
+	return d.changed("rotate-ticket-key", map[string]any{"key": id, "signs_from": when(signs), "now": d.Bool("now")})
+}
 
 // ticketsFor gives out codes and session tickets as the configuration says.
 func ticketsFor(cfg *config.Config, s *store.Store) *provision.Tickets {

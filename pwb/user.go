@@ -46,6 +46,7 @@ func userCommands() []*cli.Command {
 			},
 			{Name: "delete", Usage: "take an account away; its name, uid and home stay its own", ArgsUsage: "USER", Action: atDesk(setDeleted(true))},
 			{Name: "restore", Usage: "bring a deleted account back", ArgsUsage: "USER", Action: atDesk(setDeleted(false))},
+			issueCodeCommand(),
 			{
 				Name: "preview", Usage: "say which login names usernames would get at a first login", ArgsUsage: "[USERNAME...]",
 				Description: "Without arguments, usernames are read from standard input, one a line.",

@@ -74,8 +74,11 @@ func (p *Provisioner) isOurs(a store.Account) error {
 // is then what they say of the identity (ticket.HashIdentity).
 const SessionIssuer = "urn:pwb:session-ticket"
 
-// whoIs is what session tickets say of an identity.
-func whoIs(id account.Identity) string {
+// MayBind says why a session ticket would not open an account that only the machine knows; nil is that it would.
+func (p *Provisioner) MayBind(name account.Name) error { return p.mayOpen(name) }
+
+// WhoIs is what session tickets say of an identity.
+func WhoIs(id account.Identity) string {
 	if id.Issuer == SessionIssuer {
 		return id.Subject
 	}
@@ -96,7 +99,7 @@ func (p *Provisioner) LoginSession(ctx context.Context, s *ticket.VerifiedSessio
 	}
 	a, err := p.Store.ByName(ctx, s.Name)
 	switch {
-	case err == nil && whoIs(a.Identity) != s.Who:
+	case err == nil && WhoIs(a.Identity) != s.Who:
 		return a, fmt.Errorf("%q is bound to %s here, and the session ticket is for another identity: %w", s.Name, a.Identity.Key(), store.ErrBound)
 	case errors.Is(err, store.ErrNotFound) && p.BindSessions:
 		a = store.Account{Name: s.Name, Identity: account.Identity{Issuer: SessionIssuer, Subject: s.Who, Username: string(s.Name)}}

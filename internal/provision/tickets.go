@@ -148,7 +148,7 @@ func (t *Tickets) Session(ctx context.Context, name account.Name, audience strin
 	}
 	now := t.now().Truncate(time.Second)
 	out := Issued{Expires: now.Add(t.SessionLifetime)}
-	out.Text, err = signer.Sign(ticket.Session{Name: name, Who: whoIs(a.Identity), Audience: audience, Issued: now, Expires: out.Expires})
+	out.Text, err = signer.Sign(ticket.Session{Name: name, Who: WhoIs(a.Identity), Audience: audience, Issued: now, Expires: out.Expires})
 	return out, err
 }
 

@@ -146,6 +146,12 @@ func (s *Store) useCode(ctx context.Context, tx *sql.Tx, hash [32]byte) (Code, e
 	return c, err
 }
 
+// Spent says whether a ticket of that key was used, and changes nothing.
+func (s *Store) Spent(ctx context.Context, key [32]byte) (spent bool, err error) {
+	err = s.db.QueryRowContext(ctx, "SELECT EXISTS (SELECT 1 FROM spent WHERE key = ?)", key[:]).Scan(&spent)
+	return spent, unavailable("look for a spent ticket", err)
+}
+
 // TicketKey is a key of session tickets.
 type TicketKey struct {
 	ID        string
