@@ -38,9 +38,12 @@ func child(path string) {
 		fmt.Println("error", err)
 		os.Exit(1)
 	}
+	redeem := func(key string) error { return s.Redeem(ctx, redemption(key, "alice")) }
+	if os.Getenv("PWB_STORE_CODES") != "" {
+		redeem = func(key string) error { return s.RedeemCode(ctx, sha256.Sum256([]byte(key))) }
+	}
 	for n := 0; n < 1e6; n++ {
-		r := redemption(fmt.Sprintf("%s-%d", os.Getenv("PWB_STORE_PREFIX"), n), "alice")
-		switch err := s.Redeem(ctx, r); {
+		switch err := redeem(fmt.Sprintf("%s-%d", os.Getenv("PWB_STORE_PREFIX"), n)); {
 		case err == nil:
 			fmt.Println("spent", n)
 		case errors.Is(err, ErrSpent):
