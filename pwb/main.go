@@ -8,6 +8,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strings"
 
 	"github.com/urfave/cli/v2"
 
@@ -22,6 +23,9 @@ func main() {
 	}
 	if slices.Equal(os.Args[1:], []string{"worker", "--call"}) {
 		os.Exit(answerOneCall())
+	}
+	if len(os.Args) == 2 && strings.Contains(os.Args[1], " ") { // ssh's prompt; no command has a blank in its name
+		os.Exit(askpass(os.Args[1]))
 	}
 	if err := app().Run(os.Args); err != nil {
 		if text := err.Error(); text != "" {
@@ -40,7 +44,7 @@ func app() *cli.App {
 		HideHelpCommand: true,
 		ExitErrHandler:  func(*cli.Context, error) {}, // main prints and exits, once
 		Commands: append([]*cli.Command{
-			auditCommand(), configCommand(), doctorCommand(), encryptPasswordCommand(), explainLoginCommand(), groupsCommand(), mkhomedirCommand(), serveCommand(), sessionCommand(), snapshotCommand(), ticketCommand(), workerCommand(),
+			auditCommand(), configCommand(), doctorCommand(), encryptPasswordCommand(), explainLoginCommand(), groupsCommand(), loginCommand(), mkhomedirCommand(), serveCommand(), sessionCommand(), snapshotCommand(), ticketCommand(), workerCommand(),
 		}, userCommands()...),
 		CommandNotFound: func(_ *cli.Context, name string) {
 			fmt.Fprintf(os.Stderr, "pwb: no command %q; pwb --help lists them\n", name)
