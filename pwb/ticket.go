@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"time"
 
@@ -24,7 +25,7 @@ func ticketCommand() *cli.Command {
 			{
 				Name: "inspect", Usage: "say what a ticket is and whether it would be taken here, without spending it", ArgsUsage: "[FILE]",
 				Description: "The ticket is the first line of FILE, or of standard input, or is asked for.",
-				Flags:       []cli.Flag{jsonFlag}, Action: atDesk(inspectTicket),
+				Flags:       []cli.Flag{jsonFlag}, Action: inspectAction,
 			},
 			{Name: "keys", Usage: "print the public keys of session tickets, for nodes that have no store", Action: atDesk(printTicketKeys)},
 			{
@@ -37,6 +38,15 @@ func ticketCommand() *cli.Command {
 			},
 		},
 	}
+}
+
+// inspectAction keeps a store that cannot be asked apart from a ticket that would be refused.
+func inspectAction(c *cli.Context) error {
+	err := atDesk(inspectTicket)(c)
+	if errors.Is(err, store.ErrUnavailable) {
+		return cli.Exit(err, statusCannotTell)
+	}
+	return err
 }
 
 func printTicketKeys(d *desk) error {

@@ -165,6 +165,12 @@ func TestInspect(t *testing.T) {
 	if out, _, status := r.pwb(session.Text+"\n", "ticket", "inspect"); status != 0 {
 		t.Errorf("a session ticket needs no provider: %d, %s", status, out)
 	}
+	if err := os.Chmod(r.dir+storePath, 0o644); err != nil {
+		t.Fatal(err)
+	}
+	if _, errs, status := r.pwb(session.Text+"\n", "ticket", "inspect"); status != statusCannotTell || !strings.Contains(errs, "chmod 0600") {
+		t.Errorf("a store that cannot be trusted: %d, %s", status, errs)
+	}
 }
 
 func TestKeysOfSessionTickets(t *testing.T) {

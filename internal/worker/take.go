@@ -61,7 +61,7 @@ func takeSession(ctx context.Context, call *pampwb.Call, rules *Rules, raw []byt
 		return "", fmt.Errorf("verify session ticket: %w", err)
 	}
 	a, err := rules.Accounts.LoginSession(ctx, verified, account.Name(call.User))
-	who.subject = a.Identity.Key()
+	who.subject = subjectOf(a)
 	if err != nil {
 		return "", fmt.Errorf("log in: %w", err)
 	}
@@ -81,11 +81,19 @@ func (w *Worker) takeCode(ctx context.Context, conn *pampwb.Conn, call *pampwb.C
 	if errors.Is(err, store.ErrNoCode) {
 		w.guessed(conn, call)
 	}
-	who.subject = a.Identity.Key()
+	who.subject = subjectOf(a)
 	if err != nil {
 		return "", fmt.Errorf("log in: %w", err)
 	}
 	return a.Name, nil
+}
+
+// subjectOf is whose an account is, for the log; "" where it was not found, or nobody has signed in to it.
+func subjectOf(a store.Account) string {
+	if a.Identity.Subject == "" {
+		return ""
+	}
+	return a.Identity.Key()
 }
 
 // The limits on guesses. Codes have 130 random bits and live for two minutes, so nobody guesses one: what is limited is the work
