@@ -56,7 +56,10 @@ func checkConfig(ctx context.Context, out, errout io.Writer, r config.Root, asJS
 	var provider []string
 	if err == nil {
 		found = append(found, checkSecret(r, cfg)...)
-		if !offline {
+		if _, err := ticketKeys(cfg); err != nil {
+			found = append(found, config.Problem{Text: err.Error()})
+		}
+		if !offline && cfg.OpenID {
 			if provider, err = askProvider(ctx, r, cfg); err != nil {
 				found = append(found, config.Problem{Text: err.Error()})
 			}

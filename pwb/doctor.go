@@ -124,6 +124,9 @@ func checkConfiguration(cfg *config.Config, err error) (all []finding) {
 const maxSkew = 5 * time.Minute
 
 func checkProvider(ctx context.Context, r config.Root, cfg *config.Config) []finding {
+	if !cfg.OpenID {
+		return []finding{{"provider", fine, "none: this machine takes session tickets and codes alone", ""}}
+	}
 	lines, err := askProvider(ctx, r, cfg)
 	if err != nil {
 		return []finding{{"provider", serious, err.Error(), "check the network, proxies and auth-openid-issuer"}}

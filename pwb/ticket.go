@@ -100,12 +100,25 @@ func sessionVerifier(cfg *config.Config, fromStore func() (ticket.SessionKeys, e
 		v.Keys = keys
 		return v, err
 	}
+	keys, err := ticketKeys(cfg)
+	v.Keys = keys
+	return v, err
+}
+
+// ticketKeys reads the file of session-ticket-keys; without the setting there is none.
+func ticketKeys(cfg *config.Config) (ticket.SessionKeys, error) {
+	if cfg.Web.TicketKeys == "" {
+		return nil, nil
+	}
 	text, err := cfg.TicketKeys()
 	if err != nil {
 		return nil, err
 	}
-	v.Keys, err = ticket.ParseSessionKeys(text)
-	return v, err
+	keys, err := ticket.ParseSessionKeys(text)
+	if err != nil {
+		return nil, fmt.Errorf("session-ticket-keys: %s: %w; install the output of pwb ticket keys", cfg.Web.TicketKeys, err)
+	}
+	return keys, nil
 }
 
 // noTokens judges ID tokens on a machine that takes none.

@@ -215,3 +215,25 @@ func TestKeysOfSessionTickets(t *testing.T) {
 		t.Errorf("--after -1h: %q, %d", errs, status)
 	}
 }
+
+// What an operator's commands say on a node that has keys and no provider.
+func TestANodeOfSessionTickets(t *testing.T) {
+	front, _ := withCarol(t)
+	keys, _, _ := front.pwb("", "ticket", "keys")
+	r := newTree(t)
+	r.write("/etc/rstudio/pwb.conf", "session-ticket-keys=/etc/rstudio/keys.json\n", 0o644)
+	if _, errs, status := r.pwb("", "config", "check"); status != 1 || !strings.Contains(errs, "session-ticket-keys: /etc/rstudio/keys.json: no such file") {
+		t.Errorf("without the file: %q, %d", errs, status)
+	}
+	r.write("/etc/rstudio/keys.json", "{}", 0o644)
+	if _, errs, status := r.pwb("", "config", "check"); status != 1 || !strings.Contains(errs, "install the output of pwb ticket keys") {
+		t.Errorf("with a file that is none: %q, %d", errs, status)
+	}
+	r.write("/etc/rstudio/keys.json", keys, 0o644)
+	if out, errs, status := r.pwb("", "config", "check"); status != 0 {
+		t.Errorf("config check: %q, %q, %d", out, errs, status)
+	}
+	if _, errs, status := r.pwb("", "users", "link", "carol", "somebody"); status != 1 || !strings.Contains(errs, "OpenID Connect is not configured") {
+		t.Errorf("users link: %q, %d", errs, status)
+	}
+}

@@ -16,6 +16,7 @@ import (
 	"github.com/urfave/cli/v2"
 
 	"github.com/pwb-project/pwb/internal/account"
+	"github.com/pwb-project/pwb/internal/config"
 	"github.com/pwb-project/pwb/internal/passwd"
 	"github.com/pwb-project/pwb/internal/snapshot"
 	"github.com/pwb-project/pwb/internal/store"
@@ -206,6 +207,9 @@ func setDeleted(deleted bool) func(*desk) error {
 func (d *desk) issuer() (string, error) {
 	if d.trouble != nil {
 		return "", d.trouble
+	}
+	if !d.config.OpenID { // a node that takes session tickets alone knows nobody's identity
+		return "", config.ErrNotConfigured
 	}
 	return d.config.Issuer, nil
 }
