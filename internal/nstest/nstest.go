@@ -52,7 +52,7 @@ func again() int {
 	cmd.Stdin, cmd.Stdout, cmd.Stderr = os.Stdin, os.Stdout, os.Stderr
 	cmd.Env = append(os.Environ(), marker+"=1")
 	cmd.SysProcAttr = &syscall.SysProcAttr{Cloneflags: syscall.CLONE_NEWNS, Pdeathsig: syscall.SIGKILL}
-	signal.Ignore(syscall.SIGINT)
+	signal.Notify(make(chan os.Signal, 1), syscall.SIGINT) // not ignored: the tests' programs would inherit that
 	var exit *exec.ExitError
 	if err := cmd.Run(); errors.As(err, &exit) {
 		return max(exit.ExitCode(), 1)
