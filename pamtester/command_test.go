@@ -39,7 +39,7 @@ func TestMain(m *testing.M) {
 
 func program(args ...string) *exec.Cmd {
 	cmd := exec.Command("/proc/self/exe", args...)
-	cmd.Env = []string{"PAMTESTER_CHILD=1", "PAMTESTER_TRACE=" + traceObject, "PATH=/usr/bin:/bin"}
+	cmd.Env = []string{"PAMTESTER_CHILD=1", "PAMTESTER_TRACE=" + traceObject, "PATH=/usr/bin:/bin", "GORACE=atexit_sleep_ms=0"} // the race detector sleeps a second at exit
 	return cmd
 }
 
