@@ -93,7 +93,7 @@ func Open(ctx context.Context, cfg Config) (*Store, error) {
 
 func (s *Store) prepare(ctx context.Context) error {
 	s.statements = map[string]*sql.Stmt{}
-	for _, query := range []string{bySubject, byName, purgeSpent, insertSpent, updateLogin, head} {
+	for _, query := range []string{bySubject, byName, purgeSpent, insertSpent, updateLogin, head, findSession} {
 		stmt, err := s.db.PrepareContext(ctx, query)
 		if err != nil {
 			return err
@@ -244,7 +244,8 @@ func unavailable(doing string, err error) error {
 	switch {
 	case err == nil:
 		return nil
-	case errors.Is(err, ErrSpent), errors.Is(err, ErrBound), errors.Is(err, ErrInactive), errors.Is(err, ErrNotFound), errors.Is(err, ErrTaken), aboutCode(err):
+	case errors.Is(err, ErrSpent), errors.Is(err, ErrBound), errors.Is(err, ErrInactive), errors.Is(err, ErrNotFound), errors.Is(err, ErrTaken),
+		errors.Is(err, ErrNoSession), aboutCode(err):
 		return fmt.Errorf("%s: %w", doing, err)
 	}
 	return fmt.Errorf("%s: %w: %w", doing, ErrUnavailable, err)

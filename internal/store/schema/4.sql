@@ -25,3 +25,23 @@ CREATE TABLE ticket_key (
 	signs_from INTEGER NOT NULL,
 	ends       INTEGER                     -- NULL before a newer one has come
 ) STRICT, WITHOUT ROWID;
+
+-- Browsers that are signed in, by the hashes of what their cookies say: who reads this table cannot be any of them.
+CREATE TABLE web_session (
+	id      BLOB PRIMARY KEY,
+	account TEXT NOT NULL REFERENCES account (name),
+	issuer  TEXT NOT NULL,                 -- whose sign-in it was; the session is that identity's, not the name's
+	subject TEXT NOT NULL,
+	created INTEGER NOT NULL,              -- seconds since 1970
+	used    INTEGER NOT NULL,
+	hint    BLOB                           -- for the sign-out at the provider; encrypted under what only the cookie says
+) STRICT, WITHOUT ROWID;
+
+CREATE INDEX web_session_account ON web_session (account);
+CREATE INDEX web_session_used ON web_session (used);
+
+-- Seals what a browser keeps while its person is at the provider. Made when it is first needed; one row.
+CREATE TABLE web_key (
+	one INTEGER PRIMARY KEY CHECK (one = 1),
+	key BLOB NOT NULL
+) STRICT;
