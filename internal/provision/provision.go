@@ -86,6 +86,9 @@ const (
 func (p *Provisioner) Login(ctx context.Context, e Evidence, wanted account.Name) (account.Name, error) {
 	for try := 0; ; try++ {
 		redemption, err := p.prepare(ctx, e, wanted)
+		if errors.Is(err, ErrNameTaken) && try == 0 {
+			continue // by this very person, who signs in twice in the same moment: the account is there by now
+		}
 		if err != nil {
 			return "", err
 		}
