@@ -16,6 +16,7 @@ import (
 	"net/url"
 	"regexp"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	"golang.org/x/oauth2"
@@ -56,6 +57,8 @@ const (
 type Client struct {
 	cfg  Config
 	http *http.Client
+
+	basic atomic.Bool // the provider wants the secret in a header
 
 	turn      chan struct{} // held by who asks for the discovery document, and guards what follows
 	endpoints ticket.Endpoints
@@ -148,7 +151,31 @@ func (c *Client) config(e ticket.Endpoints) (*oauth2.Config, error) {
 	}
 	secret, err := c.cfg.Secret()
 	out.ClientSecret = secret
+	if c.basic.Load() {
+		out.Endpoint.AuthStyle = oauth2.AuthStyleInHeader
+	}
 	return out, err
+}
+
+// exchange tries the other way to give a secret when the provider does not know the client by the first: which of them a client
+// is registered with, the provider's metadata does not say. A code is not used up by that.
+func (c *Client) exchange(ctx context.Context, cfg *oauth2.Config, code, verifier string) (*oauth2.Token, error) {
+	token, err := cfg.Exchange(c.withHTTP(ctx), code, oauth2.VerifierOption(verifier))
+	var answer *oauth2.RetrieveError
+	if !errors.As(err, &answer) || answer.ErrorCode != "invalid_client" || cfg.ClientSecret == "" {
+		return token, err
+	}
+	basic := cfg.Endpoint.AuthStyle != oauth2.AuthStyleInHeader
+	cfg.Endpoint.AuthStyle = oauth2.AuthStyleInParams
+	if basic {
+		cfg.Endpoint.AuthStyle = oauth2.AuthStyleInHeader
+	}
+	token, again := cfg.Exchange(c.withHTTP(ctx), code, oauth2.VerifierOption(verifier))
+	if again != nil {
+		return nil, err // the first answer, which is about the way that is usual
+	}
+	c.basic.Store(basic)
+	return token, nil
 }
 
 func (c *Client) withHTTP(ctx context.Context) context.Context {
@@ -224,7 +251,7 @@ func (c *Client) Exchange(ctx context.Context, code, redirectURI, verifier strin
 		return nil, err
 	}
 	cfg.RedirectURL = redirectURI
-	token, err := cfg.Exchange(c.withHTTP(ctx), code, oauth2.VerifierOption(verifier))
+	token, err := c.exchange(ctx, cfg, code, verifier)
 	if err != nil {
 		return nil, fmt.Errorf("exchange the code: %w", classify(err))
 	}
