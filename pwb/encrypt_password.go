@@ -115,7 +115,22 @@ func encrypt(r config.Root, plain string, forWorkbench bool) (string, error) {
 	if err != nil {
 		return "", err
 	}
+	if err := lendKey(loader.Root.Join(config.KeyFile)); err != nil {
+		return "", err
+	}
 	return key.Seal("client-secret", plain), nil
+}
+
+// lendKey makes the key the service user's, who signs people in with the secret and owns openid-client-secret anyway.
+func lendKey(path string) error {
+	if os.Geteuid() != 0 {
+		return nil
+	}
+	uid, gid := storeOwner()
+	if err := os.Lchown(path, uid, gid); err != nil {
+		return fmt.Errorf("give the key to %s: %w", serviceUser, err)
+	}
+	return nil
 }
 
 // makeKey makes the key on first use: the guide's operator runs this command before anything else of pwb.

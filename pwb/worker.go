@@ -349,7 +349,10 @@ func serviceUID() int {
 }
 
 func openVerifier(r config.Root, cfg *config.Config, report func(error)) (*ticket.Verifier, error) {
-	cache := r.Join(cachePath)
+	return openVerifierAt(r.Join(cachePath), cfg, report)
+}
+
+func openVerifierAt(cache string, cfg *config.Config, report func(error)) (*ticket.Verifier, error) {
 	if err := os.MkdirAll(cache, 0o755); err != nil {
 		report(fmt.Errorf("no cache for keys: %w", err))
 		cache = ""

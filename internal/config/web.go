@@ -12,6 +12,7 @@ import (
 	"strconv"
 	"strings"
 	"time"
+	"unicode"
 )
 
 // Web is what "pwb serve" reads: where it listens, how it is reached, how long a sign-in lasts.
@@ -38,6 +39,8 @@ type Web struct {
 	TicketKeys     string        // a file of keys that session tickets are verified by, below Root; "" asks the store
 	TicketAudience string        // of session tickets, besides the machine's name; "" is none
 	DeviceFlow     bool
+	Contact        string // whom people ask for help; "" is the machine's administrators
+	SignOutBack    bool   // the provider knows where to send people back to after a sign-out
 
 	OnDeactivate    OnDeactivate
 	DeactivateGrace time.Duration
@@ -114,6 +117,8 @@ var webOwnKeys = []key{
 		set: duration(time.Minute, time.Hour, func(c *Config) *time.Duration { return &c.Web.TicketLifetime })},
 	{name: "session-ticket-keys", set: absoluteFile(func(c *Config) *string { return &c.Web.TicketKeys })},
 	{name: "session-ticket-audience", set: ticketAudience},
+	{name: "support-contact", set: contact},
+	{name: "sign-out-return", fallback: "0", set: boolean(func(c *Config) *bool { return &c.Web.SignOutBack })},
 	{name: "device-flow", fallback: "0", set: boolean(func(c *Config) *bool { return &c.Web.DeviceFlow })},
 	{name: "on-deactivate", fallback: string(SuspendNew), set: onDeactivate},
 	{name: "deactivate-grace", fallback: "15m",
@@ -206,6 +211,15 @@ func proxies(c *Config, v string) error {
 	if v != "" && len(c.Web.Proxies) == 0 {
 		return errors.New("names nothing between its commas")
 	}
+	return nil
+}
+
+// contact is shown on pages as it is written.
+func contact(c *Config, v string) error {
+	if len(v) > 200 || strings.ContainsFunc(v, func(r rune) bool { return !unicode.IsPrint(r) }) {
+		return errors.New("not an e-mail address, a https URL or a short sentence")
+	}
+	c.Web.Contact = v
 	return nil
 }
 

@@ -36,6 +36,16 @@ func entraTenant(issuer *url.URL) (string, error) {
 	return "", fmt.Errorf("the issuer has the tenant's GUID in place of %q: https://login.microsoftonline.com/GUID/v2.0", first)
 }
 
+// IsEntra says whether an issuer is a tenant of Entra ID's.
+func IsEntra(issuer string) bool {
+	u, err := url.Parse(issuer)
+	if err != nil {
+		return false
+	}
+	tenant, err := entraTenant(u)
+	return err == nil && tenant != ""
+}
+
 var errPlainHTTP = errors.New("not https; plain http is for a provider on a loopback address, with allow-loopback-http=1 in pwb.conf")
 
 // secureURL demands https, or http to this machine where that is allowed.
