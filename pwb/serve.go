@@ -198,7 +198,15 @@ func (f *front) reload(ctx context.Context) error {
 func (f *front) handler(ctx context.Context, cfg *config.Config) (http.Handler, error) {
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /health-check", f.health)
-	mux.HandleFunc("/", http.NotFound)
+	if cfg.OpenID {
+		door, err := f.signIn(ctx, cfg)
+		if err != nil {
+			return nil, err
+		}
+		mux.Handle("/", door)
+	} else {
+		mux.HandleFunc("/", http.NotFound)
+	}
 	return belowRootPath(cfg.Web.RootPath, mux), nil
 }
 

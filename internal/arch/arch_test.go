@@ -32,6 +32,7 @@ var rooms = map[string][]string{
 	"internal/snapshot":  {},
 	"internal/store":     {"internal/account"},
 	"internal/provision": {"internal/account", "internal/passwd", "internal/snapshot", "internal/store", "internal/ticket"},
+	"internal/signin":    {"internal/account", "internal/metrics", "internal/oauth", "internal/passwd", "internal/provision", "internal/secret", "internal/store", "internal/ticket", "internal/web"},
 	"internal/session":   {"internal/account", "internal/passwd"},
 	"internal/worker":    {"homedir", "internal/account", "internal/oauth", "internal/passwd", "internal/provision", "internal/store", "internal/ticket", "pam_pwb"},
 	"pam_pwb":            {},
