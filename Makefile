@@ -62,11 +62,23 @@ deps-test:
 	@./deps test
 
 # --- proof ----------------------------------------------------------------------------------------------------------
-.PHONY: demo test test-go test-asan lint fuzz bench kits
+.PHONY: demo run test test-browser test-go test-asan lint fuzz bench kits
 demo: build
 	@GOFLAGS= $(GO) run -C demo . -build "$(CURDIR)/build" -source "$(CURDIR)"
 
-test: deps-test build lint test-go test-asan fuzz
+# The same, and then the sign-in page stays open at http://127.0.0.1:8787 until Ctrl-C.
+run: build
+	@GOFLAGS= $(GO) run -C demo . -build "$(CURDIR)/build" -source "$(CURDIR)" -serve
+
+test: deps-test build lint test-go test-asan test-browser fuzz
+
+# A real browser against a real provider, in the demonstration's module and namespace; screenshots in build/screenshots.
+AXE := axe-core@4.14.1
+test-browser: build build/axe.min.js
+	GOFLAGS= PWB_SOURCE=$(CURDIR) $(GO) test -C demo -count=1 -timeout 10m ./...
+
+build/axe.min.js: | deps-test
+	mkdir -p build/axe && cd build/axe && npm pack --silent $(AXE) && tar -xzf axe-core-*.tgz && cp package/axe.min.js ../axe.min.js
 
 test-go: build
 	$(GO) test -race -timeout 20m ./...

@@ -15,7 +15,7 @@ import (
 
 // enter runs this program again, as the first process of a private mount and process namespace. What it starts there
 // ends with it; what it mounts and writes is on memory that goes with it.
-func enter(build, source string) error {
+func enter(build, source string, serve bool) error {
 	if os.Geteuid() != 0 {
 		return errors.New("a private copy of /etc needs a mount namespace, and that needs root; run: sudo make demo")
 	}
@@ -28,7 +28,7 @@ func enter(build, source string) error {
 	if err != nil {
 		return err
 	}
-	cmd := exec.Command(self, "-build", build, "-source", source, "-inside", private)
+	cmd := exec.Command(self, "-build", build, "-source", source, "-inside", private, fmt.Sprintf("-serve=%v", serve))
 	cmd.Stdin, cmd.Stdout, cmd.Stderr = os.Stdin, os.Stdout, os.Stderr
 	cmd.SysProcAttr = &syscall.SysProcAttr{
 		Cloneflags: syscall.CLONE_NEWNS | syscall.CLONE_NEWPID,
@@ -48,6 +48,7 @@ func enter(build, source string) error {
 type machine struct {
 	private string
 	worker  *exec.Cmd
+	serve   *exec.Cmd
 	log     string // the worker's log
 }
 
@@ -125,7 +126,10 @@ func (m *machine) stopWorker() {
 	}
 }
 
-func (m *machine) end() { m.stopWorker() }
+func (m *machine) end() {
+	m.stopServe()
+	m.stopWorker()
+}
 
 // logged returns what the worker has logged from byte offset on.
 func (m *machine) logged(offset int) string {

@@ -12,21 +12,22 @@ func main() {
 	build := flag.String("build", "build", "the folder that make build filled")
 	source := flag.String("source", ".", "the repository")
 	inside := flag.String("inside", "", "used by the program itself: the private folder, once in the namespace")
+	serve := flag.Bool("serve", false, "keep serving at the end")
 	flag.Parse()
-	if err := run(*build, *source, *inside); err != nil {
+	if err := run(*build, *source, *inside, *serve); err != nil {
 		fmt.Fprintf(os.Stderr, "\ndemo: %v\n", err)
 		os.Exit(1)
 	}
 }
 
-func run(build, source, inside string) error {
+func run(build, source, inside string, serve bool) error {
 	if inside == "" {
-		return enter(build, source)
+		return enter(build, source, serve)
 	}
 	m, err := prepare(inside, source)
 	if err != nil {
 		return err
 	}
 	defer m.end()
-	return show(m)
+	return show(m, serve)
 }

@@ -65,9 +65,8 @@ func (p *provider) restart() error {
 	return nil
 }
 
-// callback is the redirect URI of the guide. Nothing listens there in this demonstration: the person's browser is ours
-// and reads the code off the redirect.
-func (p *provider) callback() string { return "http://127.0.0.1:8787/openid/callback" }
+// callback is the redirect URI of the guide. Before the end, the person's browser is ours and reads the code off the redirect.
+func (p *provider) callback() string { return front + "/openid/callback" }
 
 // directory is what the organisation knows of its people. Ids are made from names, so that a restart changes nothing.
 type directory struct{}

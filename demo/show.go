@@ -13,10 +13,13 @@ account  required  pam_pwb.so
 session  required  pam_pwb.so skel=/etc/skel umask=0077
 `
 
+// What a test adds to the operator's files.
+var moreServer, moreSettings string
+
 var steps = []string{"authenticate", "acct_mgmt", "setcred", "open_session", "close_session"}
 
 // show tells the story: what the operator sets up, how a person gets in, and who does not.
-func show(m *machine) error {
+func show(m *machine, serve bool) error {
 	p, err := startProvider()
 	if err != nil {
 		return err
@@ -27,6 +30,9 @@ func show(m *machine) error {
 		if err := chapter(m, p, say); err != nil {
 			return err
 		}
+	}
+	if err := keepServing(m, say, serve); err != nil {
+		return err
 	}
 	say.chapter("Done", fmt.Sprintf("%d checks, all as they should be. Nothing of this stays on the machine.", say.checks))
 	return nil
@@ -45,8 +51,8 @@ func operator(m *machine, p *provider, say *narrator) error {
 	}{
 		{"/etc/rstudio/openid-client-secret", "client-id=" + clientID + "\nclient-secret=" + lastLine(secret) + "\n", 0o600},
 		{"/etc/rstudio/rserver.conf", "# Enable OpenID Connect authentication\nauth-openid=1\nauth-openid-issuer=" + p.issuer + "\nauth-openid-username-claim=preferred_username\nauth-openid-groups-claim=groups\n" +
-			"# Just-in-time provisioning\nuser-provisioning-enabled=1\nuser-provisioning-register-on-first-login=1\nuser-provisioning-start-uid=30000\ngroup-provisioning-start-gid=30000\n", 0o644},
-		{"/etc/rstudio/pwb.conf", "# This provider has no certificate: it is on loopback.\nallow-loopback-http=1\n", 0o644},
+			"# Just-in-time provisioning\nuser-provisioning-enabled=1\nuser-provisioning-register-on-first-login=1\nuser-provisioning-start-uid=30000\ngroup-provisioning-start-gid=30000\n" + moreServer, 0o644},
+		{"/etc/rstudio/pwb.conf", "# This provider has no certificate: it is on loopback.\nallow-loopback-http=1\n" + moreSettings, 0o644},
 		{"/etc/pam.d/rstudio", pamService, 0o644},
 		{"/etc/nsswitch.conf", "passwd: files pwb systemd\ngroup:  files pwb systemd\nshadow: files pwb\nhosts:  files dns\n", 0o644},
 	}
