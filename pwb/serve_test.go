@@ -17,6 +17,8 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"github.com/pwb-project/pwb/internal/ticket/oidctest"
 )
 
 // served is a "pwb serve" of a tree, until the test ends.
@@ -185,5 +187,31 @@ func TestManyAskToPublishAtOnce(t *testing.T) {
 	wg.Wait()
 	if n := asked.Load(); n < 1 || n > 3 {
 		t.Errorf("asked %d times for 100", n)
+	}
+}
+
+// What a browser comes to first: the page, and from it the provider.
+func TestServeSignsPeopleIn(t *testing.T) {
+	r := newTree(t)
+	idp := oidctest.New(t, "")
+	port := freePort(t)
+	r.write("/etc/rstudio/rserver.conf", fmt.Sprintf("auth-openid=1\nauth-openid-issuer=%s\nwww-port=%d\nwww-root-path=/pwb\n", idp.URL, port), 0o644)
+	r.write("/etc/rstudio/openid-client-secret", "client-id="+oidctest.ClientID+"\nclient-secret=x\n", 0o600)
+	r.write("/etc/rstudio/pwb.conf", "allow-loopback-http=1\nsupport-contact=the help desk, room 5\n", 0o644)
+	s := r.serve()
+	if status, body := s.get("/pwb/"); status != http.StatusOK || !strings.Contains(body, "<h1>Sign in</h1>") || !strings.Contains(body, "the help desk, room 5") || !strings.Contains(body, `href="/pwb/sign-in`) {
+		t.Errorf("the first page: %d\n%s", status, body)
+	}
+	client := &http.Client{CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }}
+	resp, err := client.Get(s.url + "/pwb/sign-in")
+	if err != nil {
+		t.Fatal(err)
+	}
+	to, err := resp.Location()
+	if err != nil || !strings.HasPrefix(to.String(), idp.URL+"/authorize?") || to.Query().Get("redirect_uri") != fmt.Sprintf("http://127.0.0.1:%d/pwb/openid/callback", port) {
+		t.Errorf("to %v, %v", to, err)
+	}
+	if status, body := s.get("/health-check"); status != http.StatusOK || body != "ok\n" {
+		t.Errorf("health: %d, %q", status, body)
 	}
 }
