@@ -1,6 +1,7 @@
 package main
 
 import (
+	"bufio"
 	"context"
 	"errors"
 	"fmt"
@@ -206,6 +207,40 @@ func (s *stage) code() (code string) {
 	return code
 }
 
+// login is "pwb login" on the person's own computer, with the browser that is signed in.
+func (s *stage) login() {
+	s.t.Helper()
+	cmd := exec.Command("/usr/bin/pwb", "login", "--no-browser", front)
+	cmd.Env = append(os.Environ(), "HOME="+s.t.TempDir())
+	errs, err := cmd.StderrPipe()
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	out := new(strings.Builder)
+	cmd.Stdout = out
+	if err := cmd.Start(); err != nil {
+		s.t.Fatal(err)
+	}
+	defer cmd.Process.Kill()
+	var address string
+	lines := bufio.NewScanner(errs)
+	for address == "" && lines.Scan() {
+		if strings.HasPrefix(lines.Text(), front) {
+			address = lines.Text()
+		}
+	}
+	s.run("pwb login", chromedp.Navigate(address), s.click(`button[value="yes"]`), chromedp.Sleep(time.Second))
+	s.want("You can close this window")
+	for lines.Scan() {
+	}
+	if err := cmd.Wait(); err != nil || !codeForm.MatchString(strings.TrimSpace(out.String())) {
+		s.t.Fatalf("pwb login: %v, %q", err, out)
+	}
+	if got := s.m.run(out.String(), pamtester("alice", "authenticate")...); got.status != 0 {
+		s.t.Errorf("pwb login's code: %+v", got)
+	}
+}
+
 var codeForm = regexp.MustCompile(`^pwb-[a-z0-9-]{10,60}$`)
 
 func TestBrowser(t *testing.T) {
@@ -257,6 +292,8 @@ func TestBrowser(t *testing.T) {
 	s.run("pwb login", chromedp.Navigate(front+"/login/cli?port=40000&state="+challenge+"&challenge="+challenge))
 	s.want("Go on only if you have just run pwb login yourself")
 	s.looks("10-consent")
+
+	s.login()
 
 	alice := s.ctx
 	s.ctx = s.browser()
