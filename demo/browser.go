@@ -5,6 +5,7 @@ import (
 	"net/http"
 	"os"
 	"os/exec"
+	"os/signal"
 	"path/filepath"
 	"syscall"
 	"time"
@@ -72,8 +73,11 @@ func keepServing(m *machine, say *narrator, wait bool) error {
 		say.chapter("The sign-in page", "pwb serve has answered at "+front+". To open it in a browser: make run")
 		return nil
 	}
-	say.chapter("The sign-in page", "Open "+front+" in a browser on this machine, and sign in as alice@example.com or bob@example.com\n"+
-		"   with the password "+password+". Paste the code that you get into: pwb session alice\n"+
-		"   (sudo nsenter -t PID -m -p with PID from: pgrep -x demo). Ctrl-C ends it.")
-	select {}
+	say.chapter("The sign-in page", "Open "+front+" in a browser on this machine, and sign in as alice@example.com or bob@example.com,\n"+
+		"   password: "+password+". In a shell as named at the beginning, paste the code into: pwb session alice\n"+
+		"   Ctrl-C ends it.")
+	interrupted := make(chan os.Signal, 1)
+	signal.Notify(interrupted, syscall.SIGINT, syscall.SIGTERM)
+	<-interrupted
+	return nil
 }

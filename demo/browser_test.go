@@ -27,8 +27,8 @@ func TestMain(m *testing.M) {
 		os.Exit(m.Run())
 	}
 	if os.Geteuid() != 0 {
-		fmt.Fprintln(os.Stderr, "browser tests need root, for a private mount namespace")
-		os.Exit(1)
+		fmt.Fprintln(os.Stderr, "the browser's tests are left out: they need root, for a private mount namespace")
+		return
 	}
 	private, err := os.MkdirTemp("", "pwb-browser.")
 	if err != nil {

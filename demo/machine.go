@@ -36,7 +36,13 @@ func enter(build, source string, serve bool) error {
 	}
 	signal.Ignore(syscall.SIGINT) // the child gets it too, and this one still has to tidy up
 	var exit *exec.ExitError
-	if err := cmd.Run(); errors.As(err, &exit) {
+	if err := cmd.Start(); err != nil {
+		return fmt.Errorf("enter a private namespace: %w", err)
+	}
+	if serve {
+		fmt.Printf("Once the page is open, a shell on the demonstration's machine: nsenter -t %d -m -p\n", cmd.Process.Pid)
+	}
+	if err := cmd.Wait(); errors.As(err, &exit) {
 		return fmt.Errorf("not everything was as it should be (status %d)", exit.ExitCode())
 	} else if err != nil {
 		return fmt.Errorf("enter a private namespace: %w", err)
