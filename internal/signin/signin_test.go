@@ -91,6 +91,9 @@ func newSite(t *testing.T, change func(*Config)) *site {
 		Recent: func(int) ([]Decision, error) {
 			return []Decision{{Time: s.now(), Event: "<b>sign-in</b>", Fields: map[string]any{"accepted": true}}}, nil
 		},
+		Tokens: func(context.Context) ([]ProviderToken, error) {
+			return []ProviderToken{{Name: "Entra ID", Shown: "pwbt_1…", Created: s.now()}}, nil
+		},
 		Audit: func(event string, fields map[string]any) error {
 			s.mu.Lock()
 			defer s.mu.Unlock()
@@ -711,6 +714,8 @@ func TestAdministrators(t *testing.T) {
 	s.want("group", resp, text, 200, "/admin/users/alice")
 	resp, text = alice.get("/admin/decisions")
 	s.want("decisions", resp, text, 200, "&lt;b&gt;sign-in")
+	resp, text = alice.get("/admin/tokens")
+	s.want("tokens", resp, text, 200, "Entra ID", "pwbt_1…", "never")
 	resp, text = alice.get("/admin/users/bob/lock")
 	s.want("confirm", resp, text, 200, "Lock bob?", "It is kept that alice did it")
 	if !bob.signedIn() {
