@@ -114,8 +114,12 @@ func newStage(t *testing.T) *stage {
 
 // browser is a new Chromium, which reaches nothing but loopback.
 func (s *stage) browser() context.Context {
+	profile, err := os.MkdirTemp(s.m.private, "chromium.") // goes with the namespace: Chromium writes there until its last moment
+	if err != nil {
+		s.t.Fatal(err)
+	}
 	opts := append(chromedp.DefaultExecAllocatorOptions[:], chromedp.ExecPath("/usr/bin/chromium"), chromedp.NoSandbox, chromedp.Flag("disable-dev-shm-usage", true),
-		chromedp.Flag("host-resolver-rules", "MAP * ~NOTFOUND , EXCLUDE 127.0.0.1 , EXCLUDE localhost"), chromedp.UserDataDir(s.t.TempDir()))
+		chromedp.Flag("host-resolver-rules", "MAP * ~NOTFOUND , EXCLUDE 127.0.0.1 , EXCLUDE localhost"), chromedp.UserDataDir(profile))
 	ctx, cancel := chromedp.NewExecAllocator(context.Background(), opts...)
 	s.t.Cleanup(cancel)
 	ctx, cancel = chromedp.NewContext(ctx)
