@@ -186,8 +186,8 @@ func (s *Store) migrate(ctx context.Context) error {
 	if err != nil || version == schemaVersion {
 		return err
 	}
-	if version == 0 { // readers and the writer do not wait for each other; the file remembers
-		if _, err := s.db.ExecContext(ctx, "PRAGMA journal_mode = WAL"); err != nil {
+	if version == 0 {
+		if err := s.useWAL(ctx); err != nil {
 			return err
 		}
 	}
@@ -211,6 +211,18 @@ func (s *Store) migrate(ctx context.Context) error {
 		_, err = tx.ExecContext(ctx, fmt.Sprintf("PRAGMA user_version = %d", schemaVersion))
 		return err
 	})
+}
+
+// useWAL makes a new file one in which readers and the writer do not wait for each other; the file remembers. Of two who change it
+// at once SQLite refuses one without any waiting, so they do it one after the other.
+func (s *Store) useWAL(ctx context.Context) error {
+	end, err := s.turn.take(ctx)
+	if err != nil {
+		return err
+	}
+	defer end()
+	_, err = s.db.ExecContext(ctx, "PRAGMA journal_mode = WAL")
+	return err
 }
 
 type queryer interface {

@@ -92,3 +92,22 @@ func TestATurnThatNeverComes(t *testing.T) {
 		t.Errorf("when the turn is free again: %v", err)
 	}
 }
+
+// Many processes open a store that is not there yet, as after an installation on a busy machine: each gets it.
+func TestManyMakeTheStoreAtOnce(t *testing.T) {
+	for range 10 {
+		path := filepath.Join(t.TempDir(), "pwb", "pwb.db")
+		var wg sync.WaitGroup
+		for range 24 {
+			wg.Go(func() {
+				s, err := Open(ctx, Config{Path: path})
+				if err != nil {
+					t.Error(err)
+					return
+				}
+				s.Close()
+			})
+		}
+		wg.Wait()
+	}
+}
