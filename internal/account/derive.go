@@ -33,11 +33,14 @@ func (p NamePolicy) Derive(claim string) (Name, error) {
 	return deriveName(local)
 }
 
+// ErrNothingLeft is in the error of a username all of whose letters are of other scripts.
+var ErrNothingLeft = fmt.Errorf("%w", ErrName)
+
 func deriveName(text string) (Name, error) {
 	s := strings.Trim(plainLetters(text), "-._")
 	switch {
 	case s == "":
-		return "", fmt.Errorf("username %q has nothing that a login name is made of: %w", text, ErrName)
+		return "", fmt.Errorf("username %q has nothing that a login name is made of: %w", text, ErrNothingLeft)
 	case strings.Trim(s, "0123456789") == "": // programs take it for a uid
 		return "", fmt.Errorf("username %q is a number: %w", text, ErrName)
 	case s[0] >= '0' && s[0] <= '9':
