@@ -13,8 +13,11 @@ import (
 // Account is one row.
 type Account struct {
 	Name       account.Name
-	Identity   account.Identity
-	Active     bool
+	Identity   account.Identity // Issuer and Subject are empty until somebody is linked
+	Active     bool             // what counts: neither locked nor withdrawn
+	Locked     bool             // by an operator
+	Withdrawn  bool             // by the provider, who manages the account
+	Managed    bool             // by the provider: it is a user of SCIM
 	FirstLogin time.Time
 	LastLogin  time.Time // zero before the first
 
@@ -47,6 +50,7 @@ type Redemption struct {
 	Reuse    bool // a test setting: the key is neither looked for nor kept
 
 	New    *New    // of the account, when the identity has none: its id is given; nil links an account of the machine's
+	Claim  bool    // the name is an account that the provider has made and nobody has been linked to: this identity is
 	Groups *Groups // nil leaves the memberships
 }
 
@@ -92,23 +96,49 @@ func (s *Store) bind(ctx context.Context, tx *sql.Tx, r Redemption) error {
 	now := s.now().Unix()
 	here, err := scanAccount(s.queryRow(ctx, tx, bySubject, r.Identity.Issuer, r.Identity.Subject))
 	switch {
+	case err == nil && here.Name != r.Name && (r.New != nil || r.Claim): // the provider has made it meanwhile
+		return fmt.Errorf("%s is bound to %q: %w", r.Identity.Key(), here.Name, ErrTaken)
 	case err == nil && here.Name != r.Name:
 		return fmt.Errorf("%s is bound to %q, not to %q: %w", r.Identity.Key(), here.Name, r.Name, ErrBound)
 	case err == nil && (!here.Active || !here.Deleted.IsZero()):
 		return fmt.Errorf("account %q: %w", r.Name, ErrInactive)
 	case err == nil:
-		_, err = s.exec(ctx, tx, updateLogin, now, r.Identity.Username, string(r.Name))
+		_, err = s.exec(ctx, tx, updateLogin, now, now, r.Identity.Username, string(r.Name))
 		return err
 	case !errors.Is(err, sql.ErrNoRows):
 		return err
 	}
+	if r.Claim {
+		return s.claim(ctx, tx, r, now)
+	}
 	other, err := scanAccount(s.queryRow(ctx, tx, byName, string(r.Name)))
-	if err == nil {
+	if err == nil && r.New != nil { // the name was given in the same moment
+		return fmt.Errorf("name %q: %w", r.Name, ErrTaken)
+	} else if err == nil {
 		return fmt.Errorf("%q is bound to %s, not to %s: %w", r.Name, other.Identity.Key(), r.Identity.Key(), ErrBound)
 	} else if !errors.Is(err, sql.ErrNoRows) {
 		return err
 	}
 	return s.insert(ctx, tx, r, now)
+}
+
+// claim links an identity to the account that the provider has made for a username, if nobody was faster. The provider may
+// have changed its mind meanwhile, so who is meant is decided here.
+func (s *Store) claim(ctx context.Context, tx *sql.Tx, r Redemption, now int64) error {
+	var active, there bool
+	err := tx.QueryRowContext(ctx, `SELECT a.active AND a.provided, a.issuer IS NULL AND a.deleted IS NULL AND u.user_name_fold = ?
+		FROM account a JOIN scim_user u ON u.account = a.name WHERE a.name = ?`, account.Fold(r.Identity.Username), string(r.Name)).Scan(&active, &there)
+	switch {
+	case errors.Is(err, sql.ErrNoRows), err == nil && !there:
+		return fmt.Errorf("account %q is no more to be claimed by %s: %w", r.Name, r.Identity.Key(), ErrTaken)
+	case err != nil:
+		return err
+	case !active:
+		return fmt.Errorf("account %q: %w", r.Name, ErrInactive)
+	}
+	_, err = tx.ExecContext(ctx, "UPDATE account SET issuer = ?, subject = ?, username = ?, first_login = ?, last_login = ? WHERE name = ?",
+		r.Identity.Issuer, r.Identity.Subject, r.Identity.Username, now, now, string(r.Name))
+	return err
 }
 
 // insert makes the row of an account. Its name and id are given with it, once and for ever.
@@ -135,7 +165,7 @@ func (s *Store) insert(ctx context.Context, tx *sql.Tx, r Redemption, now int64)
 
 // give notes that an id or a name belongs to somebody from now on.
 func give(ctx context.Context, tx *sql.Tx, what string, value any) error {
-	done, err := tx.ExecContext(ctx, "INSERT INTO given_"+what+" VALUES (?) ON CONFLICT DO NOTHING", value)
+	done, err := tx.ExecContext(ctx, "INSERT INTO given_"+what+" ("+what+") VALUES (?) ON CONFLICT DO NOTHING", value)
 	if err != nil {
 		return err
 	}
@@ -152,21 +182,26 @@ func raise(ctx context.Context, tx *sql.Tx) (revision int64, err error) {
 
 // What every login asks.
 const (
-	selectAccount = `SELECT name, issuer, subject, username, active, first_login, last_login,
-		coalesce(id, 0), gecos, home, shell, groups_known, coalesce(deleted, 0) FROM account `
+	selectAccount = "SELECT " + accountColumns + " FROM account "
+
+	// Without the table's name before each: whoever joins takes care that no other table has such a column.
+	accountColumns = `account.name, coalesce(issuer, ''), coalesce(subject, ''), username, account.active AND provided, NOT account.active,
+		NOT provided, EXISTS (SELECT 1 FROM scim_user s WHERE s.account = account.name), first_login, last_login,
+		coalesce(account.id, 0), gecos, home, shell, groups_known, coalesce(account.deleted, 0)`
+
 	byName      = selectAccount + "WHERE name = ?"
 	bySubject   = selectAccount + "WHERE issuer = ? AND subject = ?"
 	purgeSpent  = "DELETE FROM spent WHERE key IN (SELECT key FROM spent WHERE expires < ? ORDER BY expires LIMIT ?)"
 	insertSpent = "INSERT INTO spent (key, expires) VALUES (?, ?) ON CONFLICT DO NOTHING"
 	head        = "SELECT number, id FROM revision, origin"
-	updateLogin = "UPDATE account SET last_login = ?, username = ? WHERE name = ?"
+	updateLogin = "UPDATE account SET last_login = ?, first_login = iif(first_login = 0, ?, first_login), username = ? WHERE name = ?"
 )
 
 func scanAccount(row interface{ Scan(...any) error }) (a Account, err error) {
 	var name string
 	var first, last, deleted int64
-	err = row.Scan(&name, &a.Identity.Issuer, &a.Identity.Subject, &a.Identity.Username, &a.Active, &first, &last,
-		&a.UID, &a.Gecos, &a.Home, &a.Shell, &a.Groups, &deleted)
+	err = row.Scan(&name, &a.Identity.Issuer, &a.Identity.Subject, &a.Identity.Username, &a.Active, &a.Locked, &a.Withdrawn, &a.Managed,
+		&first, &last, &a.UID, &a.Gecos, &a.Home, &a.Shell, &a.Groups, &deleted)
 	a.Name, a.FirstLogin, a.LastLogin, a.Deleted = account.Name(name), instant(first), instant(last), instant(deleted)
 	return a, err
 }

@@ -18,6 +18,7 @@ type ShownGroup struct {
 	Name    account.Name
 	GID     account.GID
 	Members []string
+	Deleted bool // it is shown no more
 }
 
 // Changes is what has changed for NSS after one revision, up to another.
@@ -88,14 +89,22 @@ func changedAccounts(ctx context.Context, conn *sql.Conn, since int64) (all []Sh
 }
 
 func changedGroups(ctx context.Context, conn *sql.Conn, since int64) (all []ShownGroup, err error) {
-	groups, err := scanGroups(ctx, conn, "SELECT gid, name, issuer, object, 0 FROM provider_group WHERE revision > ? ORDER BY +gid", since)
+	rows, err := conn.QueryContext(ctx, "SELECT gid, name, deleted IS NOT NULL FROM provider_group WHERE revision > ? ORDER BY +gid", since)
 	if err != nil {
 		return nil, err
 	}
+	defer rows.Close()
 	at := map[account.GID]int{}
-	for i, g := range groups {
-		at[g.GID] = i
-		all = append(all, ShownGroup{Name: g.Name, GID: g.GID})
+	for rows.Next() {
+		var g ShownGroup
+		if err := rows.Scan(&g.GID, &g.Name, &g.Deleted); err != nil {
+			return nil, err
+		}
+		at[g.GID] = len(all)
+		all = append(all, g)
+	}
+	if err := rows.Err(); err != nil {
+		return nil, err
 	}
 	const live = `SELECT m.account, m.gid FROM provider_group g CROSS JOIN membership m CROSS JOIN account a
 		WHERE g.revision > ? AND m.gid = g.gid AND a.name = m.account AND a.deleted IS NULL ORDER BY +m.account, +m.gid`

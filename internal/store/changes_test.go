@@ -19,7 +19,7 @@ func TestAChangeAmongMany(t *testing.T) {
 			INSERT INTO account (name, issuer, subject, username, first_login, last_login, id, home, shell, groups_known, revision)
 				WITH RECURSIVE n (i) AS (SELECT 0 UNION ALL SELECT i + 1 FROM n WHERE i < %d)
 				SELECT 'p' || i, 'i', 's' || i, 'p' || i, 1, 1, 70000 + i, '/home/p' || i, '/bin/bash', 1, i FROM n;
-			INSERT INTO provider_group SELECT 1000000 + id, 'team-' || id, 'i', 'team-' || id, revision FROM account WHERE id %% 50 = 0;
+			INSERT INTO provider_group (gid, name, issuer, object, revision) SELECT 1000000 + id, 'team-' || id, 'i', 'team-' || id, revision FROM account WHERE id %% 50 = 0;
 			INSERT INTO membership SELECT name, 1000000 + id - id %% 50 FROM account;
 			UPDATE revision SET number = %[1]d; COMMIT`, people))
 		if err != nil {

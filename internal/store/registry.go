@@ -5,6 +5,7 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
+	"slices"
 
 	"github.com/pwb-project/pwb/internal/account"
 )
@@ -57,7 +58,8 @@ type Group struct {
 	GID     account.GID
 	Name    account.Name
 	Issuer  string
-	Object  string // the provider's stable name for it
+	Object  string // the provider's stable name for it; empty when the provider has not said
+	Managed bool   // by the provider: it is a group of SCIM
 	Members int    // filled in by Groups
 }
 
@@ -75,8 +77,9 @@ func (s *Store) join(ctx context.Context, tx *sql.Tx, r Redemption) error {
 	}
 	var known Known
 	var revision int64
-	if err := tx.QueryRowContext(ctx, "SELECT groups_known FROM account WHERE name = ? AND id IS NOT NULL", string(r.Name)).Scan(&known); errors.Is(err, sql.ErrNoRows) {
-		return nil // the machine's own account, in the machine's own groups
+	const ours = "SELECT groups_known FROM account WHERE name = ? AND id IS NOT NULL AND NOT EXISTS (SELECT 1 FROM scim_user s WHERE s.account = name)"
+	if err := tx.QueryRowContext(ctx, ours, string(r.Name)).Scan(&known); errors.Is(err, sql.ErrNoRows) {
+		return nil // the machine's own account, in the machine's own groups; or one whose groups the provider manages
 	} else if err != nil {
 		return err
 	}
@@ -87,7 +90,11 @@ func (s *Store) join(ctx context.Context, tx *sql.Tx, r Redemption) error {
 	if err != nil {
 		return err
 	}
-	add, remove := difference(r.Groups.Objects, have)
+	want, err := unmanaged(ctx, tx, r.Identity.Issuer, r.Groups.Objects)
+	if err != nil {
+		return err
+	}
+	add, remove := difference(want, have)
 	if len(add)+len(remove) > 0 {
 		if revision, err = raise(ctx, tx); err != nil {
 			return err
@@ -99,7 +106,7 @@ func (s *Store) join(ctx context.Context, tx *sql.Tx, r Redemption) error {
 	if err := insertGroups(ctx, tx, r.Groups.New, revision); err != nil {
 		return err
 	}
-	const touch = "UPDATE provider_group SET revision = ? WHERE issuer = ? AND object = ?"
+	const touch = "UPDATE provider_group SET revision = ?, deleted = NULL WHERE issuer = ? AND object = ?"
 	for _, step := range []struct {
 		objects []string
 		query   string
@@ -123,6 +130,20 @@ func (s *Store) join(ctx context.Context, tx *sql.Tx, r Redemption) error {
 	return mark(ctx, tx, r.Name, known, Told)
 }
 
+// unmanaged returns those of a ticket's groups that are not the provider's to manage: who is in the others, SCIM says.
+func unmanaged(ctx context.Context, tx *sql.Tx, issuer string, objects []string) (free []string, err error) {
+	managed, err := column[string](ctx, tx, "SELECT object FROM provider_group JOIN scim_group USING (gid) WHERE issuer = ? AND object IS NOT NULL", issuer)
+	if err != nil || len(managed) == 0 {
+		return objects, err
+	}
+	for _, object := range objects {
+		if !slices.Contains(managed, object) {
+			free = append(free, object)
+		}
+	}
+	return free, nil
+}
+
 func mark(ctx context.Context, tx *sql.Tx, name account.Name, was, is Known) error {
 	if was == is || was == Untold && is == Stale {
 		return nil
@@ -133,7 +154,7 @@ func mark(ctx context.Context, tx *sql.Tx, name account.Name, was, is Known) err
 
 func insertGroups(ctx context.Context, tx *sql.Tx, groups []Group, revision int64) error {
 	for _, g := range groups {
-		if err := errors.Join(give(ctx, tx, "id", g.GID), give(ctx, tx, "name", string(g.Name))); err != nil {
+		if err := errors.Join(give(ctx, tx, "id", g.GID), giveName(ctx, tx, g.Name, g.GID)); err != nil {
 			return err
 		}
 		_, err := tx.ExecContext(ctx, "INSERT INTO provider_group (gid, name, issuer, object, revision) VALUES (?, ?, ?, ?, ?)",
@@ -141,6 +162,19 @@ func insertGroups(ctx context.Context, tx *sql.Tx, groups []Group, revision int6
 		if err != nil {
 			return err
 		}
+	}
+	return nil
+}
+
+// giveName gives a name to a group. One that it had before it may have again.
+func giveName(ctx context.Context, tx *sql.Tx, name account.Name, gid account.GID) error {
+	done, err := tx.ExecContext(ctx, "INSERT INTO given_name (name, gid) VALUES (?, ?) ON CONFLICT (name) DO UPDATE SET gid = gid WHERE gid = excluded.gid",
+		string(name), gid)
+	if err != nil {
+		return err
+	}
+	if n, err := done.RowsAffected(); err != nil || n != 1 {
+		return errors.Join(fmt.Errorf("name %q: %w", name, ErrTaken), err)
 	}
 	return nil
 }
@@ -170,7 +204,8 @@ type rowsQueryer interface {
 }
 
 func objectsOf(ctx context.Context, q rowsQueryer, name account.Name) ([]string, error) {
-	return column[string](ctx, q, "SELECT object FROM membership JOIN provider_group USING (gid) WHERE account = ?", string(name))
+	return column[string](ctx, q, `SELECT object FROM membership JOIN provider_group p USING (gid) WHERE account = ? AND object IS NOT NULL
+		AND NOT EXISTS (SELECT 1 FROM scim_group s WHERE s.gid = p.gid)`, string(name))
 }
 
 // column reads a query's only column.
@@ -190,7 +225,8 @@ func column[T any](ctx context.Context, q rowsQueryer, query string, args ...any
 	return all, rows.Err()
 }
 
-const selectGroup = "SELECT gid, name, issuer, object, (SELECT count(*) FROM membership m WHERE m.gid = provider_group.gid) FROM provider_group "
+const selectGroup = `SELECT gid, name, issuer, coalesce(object, ''), (SELECT count(*) FROM membership m WHERE m.gid = provider_group.gid),
+	EXISTS (SELECT 1 FROM scim_group s WHERE s.gid = provider_group.gid) FROM provider_group `
 
 func scanGroups(ctx context.Context, q rowsQueryer, query string, args ...any) (all []Group, err error) {
 	rows, err := q.QueryContext(ctx, query, args...)
@@ -200,7 +236,7 @@ func scanGroups(ctx context.Context, q rowsQueryer, query string, args ...any) (
 	defer rows.Close()
 	for rows.Next() {
 		var g Group
-		if err := rows.Scan(&g.GID, &g.Name, &g.Issuer, &g.Object, &g.Members); err != nil {
+		if err := rows.Scan(&g.GID, &g.Name, &g.Issuer, &g.Object, &g.Members, &g.Managed); err != nil {
 			return nil, err
 		}
 		all = append(all, g)
@@ -210,13 +246,13 @@ func scanGroups(ctx context.Context, q rowsQueryer, query string, args ...any) (
 
 // Groups returns all groups, by name.
 func (s *Store) Groups(ctx context.Context) ([]Group, error) {
-	all, err := scanGroups(ctx, s.db, selectGroup+"ORDER BY name")
+	all, err := scanGroups(ctx, s.db, selectGroup+"WHERE deleted IS NULL ORDER BY name")
 	return all, unavailable("list the groups", err)
 }
 
 // GroupsFor returns the groups that stand for a provider's objects; those that nothing stands for yet are left out.
 func (s *Store) GroupsFor(ctx context.Context, objects []string) (all []Group, err error) {
-	const query = "SELECT gid, name, issuer, object, 0 FROM provider_group WHERE object = ?"
+	const query = "SELECT gid, name, issuer, object, 0, 0 FROM provider_group WHERE object = ? AND deleted IS NULL"
 	for _, object := range objects {
 		some, err := scanGroups(ctx, s.db, query, object)
 		if err != nil {
@@ -263,21 +299,21 @@ func (s *Store) NameGiven(ctx context.Context, name account.Name) (given bool, e
 // RenameGroup gives a group another name; its gid stays. ErrTaken: the name was given already. ErrNotFound: no such group.
 func (s *Store) RenameGroup(ctx context.Context, from, to account.Name) error {
 	err := s.write(ctx, func(tx *sql.Tx) error {
-		if err := give(ctx, tx, "name", string(to)); err != nil {
+		var gid account.GID
+		if err := tx.QueryRowContext(ctx, "SELECT gid FROM provider_group WHERE name = ?", string(from)).Scan(&gid); errors.Is(err, sql.ErrNoRows) {
+			return ErrNotFound
+		} else if err != nil {
+			return err
+		}
+		if err := giveName(ctx, tx, to, gid); err != nil {
 			return err
 		}
 		revision, err := raise(ctx, tx)
 		if err != nil {
 			return err
 		}
-		done, err := tx.ExecContext(ctx, "UPDATE provider_group SET name = ?, revision = ? WHERE name = ?", string(to), revision, string(from))
-		if err != nil {
-			return err
-		}
-		if n, err := done.RowsAffected(); err != nil || n == 0 {
-			return errors.Join(ErrNotFound, err)
-		}
-		return nil
+		_, err = tx.ExecContext(ctx, "UPDATE provider_group SET name = ?, revision = ? WHERE gid = ?", string(to), revision, gid)
+		return err
 	})
 	return unavailable(fmt.Sprintf("rename group %q", from), err)
 }

@@ -8,17 +8,31 @@ package store
 import (
 	"context"
 	"database/sql"
+	"database/sql/driver"
 	"embed"
 	"errors"
 	"fmt"
 	"net/url"
 	"os"
 	"path/filepath"
+	"sync"
 	"syscall"
 	"time"
 
-	_ "modernc.org/sqlite" // the driver "sqlite"
+	"modernc.org/sqlite"
+
+	"github.com/pwb-project/pwb/internal/account"
 )
+
+// fold is account.Fold in SQL, for what is not kept folded.
+func init() {
+	sqlite.MustRegisterDeterministicScalarFunction("fold", 1, func(_ *sqlite.FunctionContext, args []driver.Value) (driver.Value, error) {
+		if s, ok := args[0].(string); ok {
+			return account.Fold(s), nil
+		}
+		return args[0], nil
+	})
+}
 
 // What the store says; errors wrap one of these.
 var (
@@ -27,6 +41,8 @@ var (
 	ErrBound       = errors.New("the login name belongs to somebody else")
 	ErrTaken       = errors.New("the id or name was given in the same moment")
 	ErrInactive    = errors.New("the account is locked")
+	ErrActive      = errors.New("the account is active; lock it or delete it first")
+	ErrConflict    = errors.New("another resource has it already")
 	ErrUnavailable = errors.New("the account store cannot tell")
 )
 
@@ -45,6 +61,9 @@ type Store struct {
 	turn *turn // of everybody who writes
 
 	statements map[string]*sql.Stmt // of what every login asks; compiling them costs more than running them
+
+	mu    sync.Mutex // guards asked
+	asked map[string]*sql.Stmt
 }
 
 //go:embed schema/*.sql
@@ -77,7 +96,7 @@ func Open(ctx context.Context, cfg Config) (*Store, error) {
 		return nil, fmt.Errorf("open the account store: %w: %w", ErrUnavailable, err)
 	}
 	db.SetMaxOpenConns(4)
-	s := &Store{db: db, now: cfg.Now}
+	s := &Store{db: db, now: cfg.Now, asked: map[string]*sql.Stmt{}}
 	if s.turn, err = openTurn(cfg.Path); err == nil {
 		err = s.migrate(ctx)
 	}
@@ -93,7 +112,8 @@ func Open(ctx context.Context, cfg Config) (*Store, error) {
 
 func (s *Store) prepare(ctx context.Context) error {
 	s.statements = map[string]*sql.Stmt{}
-	for _, query := range []string{bySubject, byName, purgeSpent, insertSpent, updateLogin, head, findSession} {
+	for _, query := range []string{bySubject, byName, purgeSpent, insertSpent, updateLogin, head, findSession,
+		scimUserByID, scimUserByName, scimGroupByID, updateScimUser, tokenByID} {
 		stmt, err := s.db.PrepareContext(ctx, query)
 		if err != nil {
 			return err
@@ -257,7 +277,7 @@ func unavailable(doing string, err error) error {
 	case err == nil:
 		return nil
 	case errors.Is(err, ErrSpent), errors.Is(err, ErrBound), errors.Is(err, ErrInactive), errors.Is(err, ErrNotFound), errors.Is(err, ErrTaken),
-		errors.Is(err, ErrNoSession), aboutCode(err):
+		errors.Is(err, ErrNoSession), aboutCode(err), errors.Is(err, ErrConflict), errors.Is(err, ErrActive), errors.Is(err, ErrNoMember):
 		return fmt.Errorf("%s: %w", doing, err)
 	}
 	return fmt.Errorf("%s: %w: %w", doing, ErrUnavailable, err)
