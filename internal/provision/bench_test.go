@@ -41,7 +41,7 @@ func BenchmarkVisible(b *testing.B) {
 	var committed time.Time
 	took := map[string][]time.Duration{}
 	kind := ""
-	p := &Provisioner{Store: s, Machine: &machine{}, Register: &Register{StartUID: 1_879_048_192, StartGID: 1_879_048_192, HomePath: "/home", Shell: "/bin/sh"}}
+	p := &Provisioner{Store: s, Machine: &machine{}, Register: &Register{FirstLogin: true, StartUID: 1_879_048_192, StartGID: 1_879_048_192, HomePath: "/home", Shell: "/bin/sh"}}
 	p.Publish = func(c context.Context) error {
 		committed = time.Now()
 		err := pub.Publish(c)

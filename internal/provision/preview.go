@@ -22,7 +22,7 @@ func (p *Provisioner) Preview(ctx context.Context, usernames []string) []Preview
 	for i, username := range usernames {
 		id := account.Identity{Username: username, Subject: "(subject)"}
 		all[i].Username = username
-		if p.Register == nil {
+		if !p.registers() {
 			all[i].Name, all[i].Err = p.Names.LoginName(username)
 			if all[i].Err == nil {
 				all[i].Err = p.mayOpen(all[i].Name)

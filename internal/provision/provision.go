@@ -22,6 +22,7 @@ var (
 	ErrNoAccount     = errors.New("the machine has no such account")
 	ErrSystemAccount = errors.New("a system account")
 	ErrNameTaken     = errors.New("the login name is taken")
+	ErrNotProvided   = errors.New("the provider has not given this person an account")
 	ErrNotAllowed    = errors.New("the rules of this machine do not let the account in")
 	ErrForeign       = errors.New("the store has it otherwise than pwb makes accounts")
 )
@@ -68,6 +69,7 @@ type Provisioner struct {
 	HomePath  string      // the folder that the machine has set aside for homes
 	Admission Admission
 	Register  *Register                   // nil: accounts must exist on the machine already
+	Directory *Directory                  // nil: no provider manages accounts
 	Publish   func(context.Context) error // shows accounts of our own making to every program; nil when there are none
 
 	Hosts        []string // the names of this machine, which codes may be bound to
@@ -99,6 +101,9 @@ func (p *Provisioner) Login(ctx context.Context, e Evidence, wanted account.Name
 		if err != nil {
 			return "", err
 		}
+		if redemption.Claim {
+			p.Directory.audit("link-user", Actor{}, map[string]any{"user": redemption.Name, "subject": e.Identity.Key(), "username": e.Identity.Username})
+		}
 		if err := p.publish(ctx); err != nil {
 			return "", fmt.Errorf("account %q is made, and not shown to other programs yet: %w: %w", redemption.Name, store.ErrUnavailable, err)
 		}
@@ -112,6 +117,9 @@ func (p *Provisioner) publish(ctx context.Context) error {
 	}
 	return p.Publish(ctx)
 }
+
+// registers says whether a first login makes an account.
+func (p *Provisioner) registers() bool { return p.Register != nil && p.Register.FirstLogin }
 
 // prepare decides everything that can be decided before the ticket is spent.
 func (p *Provisioner) prepare(ctx context.Context, e Evidence, wanted account.Name) (store.Redemption, error) {
@@ -127,10 +135,17 @@ func (p *Provisioner) prepare(ctx context.Context, e Evidence, wanted account.Na
 	if !known && !errors.Is(err, store.ErrNotFound) {
 		return r, err
 	}
+	if !known {
+		bound, r.Claim, err = p.claim(ctx, e.Identity)
+	}
 	switch {
-	case known:
-		r.Name = bound.Name
-	case p.Register != nil:
+	case err != nil && !errors.Is(err, store.ErrNotFound):
+		return r, err
+	case known || r.Claim:
+		r.Name, err = bound.Name, nil
+	case p.Register != nil && !p.Register.FirstLogin && !p.Register.Local:
+		return r, fmt.Errorf("%s (username %q): %w", e.Identity.Key(), e.Identity.Username, ErrNotProvided)
+	case p.registers():
 		r.Name, err = p.newName(ctx, e.Identity)
 	default:
 		r.Name, err = p.Names.LoginName(e.Identity.Username)
@@ -142,9 +157,9 @@ func (p *Provisioner) prepare(ctx context.Context, e Evidence, wanted account.Na
 		return r, fmt.Errorf("%s (username %q) is %q here, and the login is for %q: %w", e.Identity.Key(), e.Identity.Username, r.Name, wanted, ErrWrongUser)
 	}
 	switch {
-	case known && bound.UID != 0:
+	case (known || r.Claim) && bound.UID != 0:
 		err = p.stillOurs(bound)
-	case known || p.Register == nil:
+	case known || r.Claim || !p.registers():
 		err = p.mayOpen(r.Name)
 	default:
 		r.New, err = p.newAccount(ctx, r.Name, e)
@@ -152,7 +167,7 @@ func (p *Provisioner) prepare(ctx context.Context, e Evidence, wanted account.Na
 	if err != nil {
 		return r, err
 	}
-	if r.New != nil || bound.UID != 0 {
+	if r.New != nil || bound.UID != 0 && !bound.Managed {
 		r.Groups, err = p.groups(ctx, r.Name, e)
 	}
 	return r, err

@@ -87,9 +87,12 @@ func (p *Publisher) apply(ctx context.Context, w *snapshot.Writer, changes *stor
 		return err
 	}
 	var all []snapshot.Change
-	for i := range removed {
-		u := &removed[i]
+	for i := range removed.Users {
+		u := &removed.Users[i]
 		all = append(all, snapshot.Change{User: u, Removed: true}, snapshot.Change{Group: &snapshot.Group{GID: u.GID}, Removed: true})
+	}
+	for i := range removed.Groups {
+		all = append(all, snapshot.Change{Group: &removed.Groups[i], Removed: true})
 	}
 	for i := range c.Groups {
 		all = append(all, snapshot.Change{Group: &c.Groups[i]})
@@ -109,16 +112,17 @@ func (p *Publisher) replace(ctx context.Context, w *snapshot.Writer, changes *st
 }
 
 // contents are the entries of what has changed: each account with its private group, and the provider's groups.
-func (p *Publisher) contents(ctx context.Context, changes *store.Changes) (c *snapshot.Contents, removed []snapshot.User, err error) {
+func (p *Publisher) contents(ctx context.Context, changes *store.Changes) (c, removed *snapshot.Contents, err error) {
 	extra, err := p.extra(ctx)
 	if err != nil {
 		return nil, nil, err
 	}
+	removed = new(snapshot.Contents)
 	c = &snapshot.Contents{Origin: changes.Origin, Revision: changes.Revision}
 	for _, a := range changes.Accounts {
 		u := snapshot.User{Name: string(a.Name), UID: uint32(a.UID), GID: uint32(a.GID()), Gecos: a.Gecos, Home: a.Home, Shell: a.Shell}
 		if !a.Deleted.IsZero() {
-			removed = append(removed, u)
+			removed.Users = append(removed.Users, u)
 			continue
 		}
 		for _, gid := range a.GIDs {
@@ -134,6 +138,10 @@ func (p *Publisher) contents(ctx context.Context, changes *store.Changes) (c *sn
 	}
 	for _, shown := range changes.Groups {
 		g := snapshot.Group{Name: string(shown.Name), GID: uint32(shown.GID), Members: shown.Members}
+		if shown.Deleted {
+			removed.Groups = append(removed.Groups, g)
+			continue
+		}
 		if p.showable(sound(shown.Name, uint32(shown.GID)), g.Check()) {
 			c.Groups = append(c.Groups, g)
 		}

@@ -39,7 +39,7 @@ func TestABackupThatIsRestored(t *testing.T) {
 		}
 		defer s.Close()
 		pub.Store = s
-		p := &Provisioner{Store: s, Machine: pub.Machine, Publish: pub.Publish, Register: &Register{StartUID: 1000, StartGID: 1000, HomePath: "/home", Shell: "/bin/sh"}}
+		p := &Provisioner{Store: s, Machine: pub.Machine, Publish: pub.Publish, Register: &Register{FirstLogin: true, StartUID: 1000, StartGID: 1000, HomePath: "/home", Shell: "/bin/sh"}}
 		for _, name := range names {
 			if _, err := p.Login(ctx, evidence(name, name, name), ""); err != nil {
 				t.Fatal(err)

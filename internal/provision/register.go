@@ -12,8 +12,10 @@ import (
 	"github.com/pwb-project/pwb/internal/store"
 )
 
-// Register says how accounts and groups are made at a first login.
+// Register says how accounts and groups are made.
 type Register struct {
+	FirstLogin         bool // makes an account; else only the provider's directory does
+	Local              bool // who was given no account opens the machine's own of that name, as without provisioning
 	StartUID, StartGID uint32
 	HomePath           string // a home is this and the login name
 	Shell              string
@@ -118,7 +120,7 @@ func (p *Provisioner) freeID(ctx context.Context, start uint32) (uint32, error) 
 
 // groups says what the store is to make of the memberships that a ticket names. What it does not name is nobody's business.
 func (p *Provisioner) groups(ctx context.Context, name account.Name, e Evidence) (*store.Groups, error) {
-	if e.Groups == nil || p.Register == nil {
+	if e.Groups == nil || !p.registers() {
 		return nil, nil
 	}
 	out := &store.Groups{Complete: e.Groups.Complete && len(e.Groups.Objects) <= maxGroups}

@@ -41,7 +41,7 @@ func registrarAt(t testing.TB, path string) *Provisioner {
 	return &Provisioner{
 		Store:    s,
 		Machine:  &machine{users: map[string]account.UID{"local": 1001, "alicia": 1003}, groups: map[string]account.GID{"data": 1004, "sudo": 27}},
-		Register: &Register{StartUID: 1000, StartGID: 1000, HomePath: "/home", Shell: "/bin/bash"},
+		Register: &Register{FirstLogin: true, StartUID: 1000, StartGID: 1000, HomePath: "/home", Shell: "/bin/bash"},
 	}
 }
 
@@ -321,7 +321,7 @@ func child(path string) {
 		fmt.Println("error", err)
 		os.Exit(1)
 	}
-	p := &Provisioner{Store: s, Machine: &machine{}, Register: &Register{StartUID: 1000, StartGID: 1000, HomePath: "/home", Shell: "/bin/sh"}}
+	p := &Provisioner{Store: s, Machine: &machine{}, Register: &Register{FirstLogin: true, StartUID: 1000, StartGID: 1000, HomePath: "/home", Shell: "/bin/sh"}}
 	from, _ := strconv.Atoi(os.Getenv("PWB_PROVISION_FROM"))
 	count, _ := strconv.Atoi(os.Getenv("PWB_PROVISION_COUNT"))
 	var wg sync.WaitGroup

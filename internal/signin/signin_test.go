@@ -83,7 +83,7 @@ func newSite(t *testing.T, change func(*Config)) *site {
 		URL: server.URL, Host: "server.example", Contact: "help@example.com", Issuer: s.idp.URL, Groups: true,
 		Idle: time.Hour, StaySignedIn: 30 * 24 * time.Hour, AdminGroups: []string{admins},
 		Provider: provider, Verifier: verifier, Store: s.store,
-		Accounts: &provision.Provisioner{Store: s.store, Machine: bare{}, Register: &provision.Register{StartUID: 30000, StartGID: 30000, HomePath: "/home", Shell: "/bin/bash"}},
+		Accounts: &provision.Provisioner{Store: s.store, Machine: bare{}, Register: &provision.Register{FirstLogin: true, StartUID: 30000, StartGID: 30000, HomePath: "/home", Shell: "/bin/bash"}},
 		Tickets:  &provision.Tickets{Store: s.store, CodeLifetime: 90 * time.Second, SessionLifetime: 5 * time.Minute, Audience: "server"},
 		Publish:  func(context.Context) error { return nil },
 		Log:      slog.New(slog.NewTextHandler(s.log, &slog.HandlerOptions{Level: slog.LevelDebug})),

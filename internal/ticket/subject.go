@@ -6,6 +6,15 @@ import (
 	"strings"
 )
 
+// Tenant returns the tenant of an Entra ID issuer, or "" for other providers.
+func Tenant(issuer string) (string, error) {
+	u, err := url.Parse(issuer)
+	if err != nil {
+		return "", err
+	}
+	return entraTenant(u)
+}
+
 // Subject completes what an operator writes for a person's stable name at an issuer: for Entra ID an object id, to which the
 // tenant belongs; for others the sub claim as it is.
 func Subject(issuer, written string) (string, error) {
