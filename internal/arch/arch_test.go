@@ -34,6 +34,7 @@ var rooms = map[string][]string{
 	"internal/provision": {"internal/account", "internal/passwd", "internal/snapshot", "internal/store", "internal/ticket"},
 	"internal/signin":    {"internal/account", "internal/metrics", "internal/oauth", "internal/passwd", "internal/provision", "internal/secret", "internal/store", "internal/ticket", "internal/web"},
 	"internal/session":   {"internal/account", "internal/passwd"},
+	"internal/scim":      {"internal/account", "internal/passwd", "internal/provision", "internal/store", "internal/web"},
 	"internal/worker":    {"homedir", "internal/account", "internal/oauth", "internal/passwd", "internal/provision", "internal/store", "internal/ticket", "pam_pwb"},
 	"pam_pwb":            {},
 	"pamtester":          {},

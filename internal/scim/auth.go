@@ -1,0 +1,134 @@
+package scim
+
+import (
+	"context"
+	"crypto/subtle"
+	"errors"
+	"net/http"
+	"net/netip"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/pwb-project/pwb/internal/store"
+)
+
+// fileToken is the id of the token from a file.
+const fileToken = "file"
+
+// refusal is one text for a token that is missing, wrong, expired, revoked or from elsewhere: who guesses learns nothing.
+func refusal() *fault {
+	return &fault{
+		status: http.StatusUnauthorized, detail: "a valid bearer token is needed; the operator of this machine makes one with: pwb user-service generate-token",
+		header: map[string]string{"WWW-Authenticate": `Bearer realm="pwb"`},
+	}
+}
+
+// authenticate returns the token of a request and what it may. reason is for the log.
+func (h *Handler) authenticate(ctx context.Context, r *http.Request, from netip.Addr) (t store.Token, reason string, err error) {
+	scheme, text, _ := strings.Cut(r.Header.Get("Authorization"), " ")
+	text = strings.TrimSpace(text)
+	if !strings.EqualFold(scheme, "Bearer") || text == "" {
+		return t, "no bearer token", nil
+	}
+	hash := HashToken(text)
+	if h.FileToken != nil {
+		if want, ok := h.FileToken(); ok && subtle.ConstantTimeCompare(hash[:], want[:]) == 1 {
+			return store.Token{ID: fileToken, Name: "PWB_SCIM_TOKEN_FILE", Scope: ScopeWrite}, "", nil
+		}
+	}
+	id, err := parseToken(text)
+	if err != nil {
+		return t, err.Error(), nil
+	}
+	t, err = h.Store.Token(ctx, id)
+	switch {
+	case errors.Is(err, store.ErrNoToken):
+		return t, "no such token", nil
+	case err != nil:
+		return t, "", err
+	case subtle.ConstantTimeCompare(hash[:], t.Hash[:]) != 1:
+		return t, "wrong secret of token " + id, nil
+	case !t.Revoked.IsZero():
+		return t, "token " + id + " is revoked", nil
+	case !t.Live(h.now()):
+		return t, "token " + id + " has expired", nil
+	case !fromOne(t.CIDRs, from):
+		return t, "token " + id + " may not come from here", nil
+	}
+	h.touch(ctx, t)
+	return t, "", nil
+}
+
+func fromOne(allowed []netip.Prefix, from netip.Addr) bool {
+	for _, p := range allowed {
+		if p.Contains(from.Unmap()) {
+			return true
+		}
+	}
+	return len(allowed) == 0
+}
+
+// touch notes the use of a token, once a minute.
+func (h *Handler) touch(ctx context.Context, t store.Token) {
+	now := h.now()
+	h.mu.Lock()
+	last := h.touched[t.ID]
+	due := now.Sub(last) >= time.Minute && now.Sub(t.LastUsed) >= time.Minute
+	if due {
+		h.touched[t.ID] = now
+	}
+	h.mu.Unlock()
+	if !due {
+		return
+	}
+	if err := h.Store.TouchToken(context.WithoutCancel(ctx), t.ID, now); err != nil {
+		h.Log.Warn("the use of a token is not noted", "token", t.ID, "error", err.Error())
+	}
+}
+
+// may holds a request to the scope of its token.
+func may(t store.Token, r *http.Request) error {
+	reads := r.Method == http.MethodGet || r.Method == http.MethodHead || r.Method == http.MethodPost && strings.HasSuffix(strings.TrimSuffix(r.URL.Path, "/"), "/.search")
+	if t.Scope == ScopeWrite || t.Scope == ScopeRead && reads {
+		return nil
+	}
+	return &fault{status: http.StatusForbidden, detail: "this token may only read (scim:read); writing needs one of the scope scim:write"}
+}
+
+// Limits of wrong tokens. An address that has sent so many is told to wait, if it comes with a wrong one again: a valid token is
+// never refused for its neighbours behind the same address.
+const (
+	maxFailures  = 20 // in failureTime
+	failureTime  = time.Minute
+	maxAddresses = 10_000
+)
+
+// failures counts wrong tokens by address.
+type failures struct {
+	mu    sync.Mutex // guards what follows
+	since time.Time
+	count map[netip.Prefix]int
+}
+
+// add counts a failure, and says how long the address has to wait.
+func (f *failures) add(from netip.Addr, now time.Time) (wait time.Duration) {
+	bits := 32
+	if from.Is6() { // whoever has one address of IPv6 has all of a /64
+		bits = 64
+	}
+	key, err := from.Prefix(bits)
+	if err != nil {
+		key = netip.Prefix{}
+	}
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if now.Sub(f.since) >= failureTime || len(f.count) >= maxAddresses || f.count == nil {
+		f.since, f.count = now, map[netip.Prefix]int{}
+	}
+	f.count[key]++
+	if f.count[key] <= maxFailures {
+		return 0
+	}
+	return f.since.Add(failureTime).Sub(now)
+}
