@@ -62,8 +62,17 @@ func (d *desk) json(v any) error {
 	return e.Encode(v)
 }
 
-// changed is the end of every command that has changed something: it is kept who did it, and every program sees it.
+// changed is the end of every command that has changed an account: it is kept who did it, and every program sees it.
 func (d *desk) changed(event string, fields map[string]any) error {
+	auditErr := d.keep(event, fields)
+	if err := d.accounts.Publish(d.Context.Context); err != nil {
+		return errors.Join(auditErr, fmt.Errorf("done, and not shown to other programs yet: %w", err))
+	}
+	return auditErr
+}
+
+// keep notes in the audit file who did what.
+func (d *desk) keep(event string, fields map[string]any) error {
 	who := map[string]any{"by_uid": os.Getuid()}
 	if u, err := user.Current(); err == nil {
 		who["by"] = u.Username
@@ -77,9 +86,6 @@ func (d *desk) changed(event string, fields map[string]any) error {
 	auditErr := auditLog(d.root).Append(event, who)
 	if d.root == "" {
 		tellSyslog(event, fields)
-	}
-	if err := d.accounts.Publish(d.Context.Context); err != nil {
-		return errors.Join(auditErr, fmt.Errorf("done, and not shown to other programs yet: %w", err))
 	}
 	return auditErr
 }

@@ -45,7 +45,7 @@ func app() *cli.App {
 		ExitErrHandler:  func(*cli.Context, error) {}, // main prints and exits, once
 		Commands: append([]*cli.Command{
 			auditCommand(), configCommand(), doctorCommand(), encryptPasswordCommand(), explainLoginCommand(), groupsCommand(), loginCommand(), mkhomedirCommand(), serveCommand(), sessionCommand(), snapshotCommand(), ticketCommand(), workerCommand(),
-		}, userCommands()...),
+		}, append(userCommands(), userServiceCommand())...),
 		CommandNotFound: func(_ *cli.Context, name string) {
 			fmt.Fprintf(os.Stderr, "pwb: no command %q; pwb --help lists them\n", name)
 			os.Exit(2)

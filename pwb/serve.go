@@ -136,6 +136,7 @@ func (f *front) listen(ctx context.Context, cfg *config.Config) error {
 	}
 	side.Go(func() { f.reloadOnHangup(ctx) })
 	side.Go(func() { feedWatchdog(ctx) })
+	side.Go(func() { f.warnOfTokens(ctx) })
 	daemon.SdNotify(false, daemon.SdNotifyReady)
 	f.log.Info("serving", "address", l.Addr().String(), "url", cfg.Web.URL(hostname()), "tls", cfg.Web.TLS, "version", version)
 	err = f.server.Serve(ctx, serveGrace, l)
@@ -198,6 +199,13 @@ func (f *front) reload(ctx context.Context) error {
 func (f *front) handler(ctx context.Context, cfg *config.Config) (http.Handler, error) {
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /health-check", f.health)
+	if cfg.Provisions() {
+		door, err := f.scim(cfg)
+		if err != nil {
+			return nil, err
+		}
+		mux.Handle("/scim/v2/", door)
+	}
 	if cfg.OpenID {
 		door, err := f.signIn(ctx, cfg)
 		if err != nil {
@@ -237,6 +245,9 @@ func (f *front) health(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	fmt.Fprintln(w, "ok")
+	if warnings, err := expiring(r.Context(), f.store, time.Now()); err == nil && len(warnings) > 0 {
+		fmt.Fprintln(w, "warning: a SCIM token expires soon; pwb user-service list-tokens says which")
+	}
 }
 
 // publish returns how a door has accounts shown to every program: by itself where it is root, else by asking the worker.

@@ -54,5 +54,8 @@ func (f *front) signIn(ctx context.Context, cfg *config.Config) (http.Handler, e
 	if cfg.Web.Admin {
 		door.AdminGroups = cfg.Web.AdminGroups
 	}
+	if cfg.Provisions() {
+		door.Tokens = f.tokens
+	}
 	return signin.Open(ctx, door)
 }

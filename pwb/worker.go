@@ -280,8 +280,10 @@ func provisioner(r config.Root, cfg *config.Config, s *store.Store, report func(
 	}
 	publisher := publisher(r, cfg, s, report)
 	p.Publish = publisher.Publish
-	if cfg.Registers() {
+	if cfg.Provisions() {
+		p.Directory = directory(r, cfg, s, report)
 		p.Register = &provision.Register{
+			FirstLogin: cfg.Registers(), Local: !cfg.Provisioning,
 			StartUID: cfg.StartUID, StartGID: cfg.StartGID, HomePath: cfg.HomePath, Shell: cfg.Shell, Suffix: cfg.SuffixNames,
 			Subordinate: func() []account.IDRange { return passwd.SubordinateIDs(r.Join("")) },
 		}

@@ -51,6 +51,8 @@ type Config struct {
 	KeepDomain           bool
 	FullUsernames        bool // alice_example.com, in accounts that pwb makes
 	SuffixNames          bool // alice-2 where alice is another identity's; else a refusal
+	RejectNames          bool // the refusal was asked for, so it is SCIM's answer too
+	ExternalIsSubject    bool // SCIM's externalId is the sub claim; else only an Object ID of Entra ID says whose a user is
 	Shell                string
 	AllowUsers           []string // nil: all
 	DenyUsers            []string

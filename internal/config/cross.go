@@ -68,20 +68,17 @@ func (r *reading) tests() {
 func (r *reading) provisioning() {
 	c := r.config
 	switch {
-	case c.Provisioning && !c.RegisterOnFirstLogin:
-		s := r.given["user-provisioning-enabled"]
-		r.warning(s.file, s.line,
-			"user-provisioning-enabled makes no accounts without user-provisioning-register-on-first-login=1; this version has no SCIM")
 	case !c.Provisioning && c.RegisterOnFirstLogin:
 		s := r.given["user-provisioning-register-on-first-login"]
 		r.warning(s.file, s.line,
 			"user-provisioning-register-on-first-login does nothing without user-provisioning-enabled=1")
 	}
-	if !c.Registers() && !r.problems.serious() {
-		for _, name := range []string{"username-format", "username-collision", "default-shell", "group-map"} {
+	_, given := r.given["username-collision"]
+	c.RejectNames = given && !c.SuffixNames
+	if !c.Provisioning && !r.problems.serious() {
+		for _, name := range []string{"username-format", "username-collision", "default-shell", "group-map", "scim-external-id"} {
 			if s, given := r.given[name]; given {
-				r.warning(s.file, s.line, "%s is for accounts that pwb makes; it makes none without user-provisioning-enabled=1 and "+
-					"user-provisioning-register-on-first-login=1 in rserver.conf", name)
+				r.warning(s.file, s.line, "%s is for accounts that pwb makes; it makes none without user-provisioning-enabled=1 in rserver.conf", name)
 			}
 		}
 	}

@@ -73,6 +73,7 @@ var ownKeys = append([]key{
 	{name: "username-domain", fallback: "strip", set: usernameDomain},
 	{name: "username-format", fallback: "localpart", set: usernameFormat}, // behind username-domain
 	{name: "username-collision", fallback: "reject", set: usernameCollision},
+	{name: "scim-external-id", fallback: "object-id", set: externalID},
 	{name: "default-shell", fallback: "/bin/bash", set: shell},
 	{name: "allow-users", set: list(func(c *Config) *[]string { return &c.AllowUsers })},
 	{name: "deny-users", set: list(func(c *Config) *[]string { return &c.DenyUsers })},
@@ -203,6 +204,14 @@ func usernameFormat(c *Config, v string) error {
 		return errors.New("username-domain=keep has the domain in the name already")
 	}
 	c.FullUsernames = v == "full"
+	return nil
+}
+
+func externalID(c *Config, v string) error {
+	if v != "object-id" && v != "subject" {
+		return errors.New("neither object-id nor subject")
+	}
+	c.ExternalIsSubject = v == "subject"
 	return nil
 }
 

@@ -158,7 +158,6 @@ func TestKeysOutOfPlace(t *testing.T) {
 		{"client-secret=x", "", "rserver.conf:3: warning: client-secret is not read from this file; it belongs into openid-client-secret"},
 		{"server-user=a\nserver-user=b", "", "rserver.conf:4: warning: server-user stands in the file twice; pwb does not read it"},
 		{"user-provisioning-register-on-first-login=1", "", "does nothing without user-provisioning-enabled=1"},
-		{"user-provisioning-enabled=1", "", "makes no accounts without user-provisioning-register-on-first-login=1"},
 		{"", "auth-openid=1", `pwb.conf:1: unknown key "auth-openid"; it belongs into rserver.conf`},
 		{"", "ticket_max_age=1h", `pwb.conf:1: unknown key "ticket_max_age"; did you mean ticket-max-age?`},
 		{"", "colour=blue", `pwb.conf:1: unknown key "colour"; see pwb.conf(5)`},
