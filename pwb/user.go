@@ -45,6 +45,8 @@ func userCommands() []*cli.Command {
 				Description: "FILE has a line NAME,UID,SUBJECT[,FULL NAME[,HOME[,SHELL]]] for each account; all are made, or none.",
 				Flags:       []cli.Flag{&cli.BoolFlag{Name: "dry-run", Usage: "check everything, make nothing"}}, Action: atDesk(importUsers),
 			},
+			{Name: "status", Usage: "what decides about an account now, and how far its sessions have ended", ArgsUsage: "USER", Flags: []cli.Flag{jsonFlag}, Action: atDesk(statusOfUser)},
+			purgeCommand(),
 			{Name: "delete", Usage: "take an account away; its name, uid and home stay its own", ArgsUsage: "USER", Action: atDesk(setDeleted(true))},
 			{Name: "restore", Usage: "bring a deleted account back", ArgsUsage: "USER", Action: atDesk(setDeleted(false))},
 			issueCodeCommand(),
@@ -72,7 +74,7 @@ func state(a store.Account) string {
 func asJSON(a store.Account) map[string]any {
 	out := map[string]any{
 		"name": a.Name, "state": state(a), "active": a.Active && a.Deleted.IsZero(), "issuer": a.Identity.Issuer, "subject": a.Identity.Subject,
-		"username": a.Identity.Username, "first_login": moment(a.FirstLogin), "last_login": moment(a.LastLogin),
+		"locked": a.Locked, "deactivated": a.Withdrawn, "managed": a.Managed, "username": a.Identity.Username, "first_login": moment(a.FirstLogin), "last_login": moment(a.LastLogin),
 	}
 	if a.UID != 0 {
 		out["uid"], out["gid"], out["gecos"], out["home"], out["shell"] = a.UID, a.GID(), a.Gecos, a.Home, a.Shell

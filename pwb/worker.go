@@ -23,6 +23,7 @@ import (
 	"github.com/pwb-project/pwb/internal/account"
 	"github.com/pwb-project/pwb/internal/audit"
 	"github.com/pwb-project/pwb/internal/config"
+	"github.com/pwb-project/pwb/internal/evict"
 	"github.com/pwb-project/pwb/internal/passwd"
 	"github.com/pwb-project/pwb/internal/provision"
 	"github.com/pwb-project/pwb/internal/store"
@@ -229,6 +230,9 @@ func (b *ruleBook) get(ctx context.Context) (*worker.Rules, error) {
 			tickets = func() (worker.Tickets, error) { return verifier, nil }
 			go verifier.Maintain(maintain)
 		}
+		if b.root == "" { // the accounts of a tree are not this machine's, whose processes have the same numbers
+			go b.evict(maintain, accounts)
+		}
 		go b.follow(maintain, publisher(b.root, cfg, b.store, b.report), len(cfg.GroupMap) > 0)
 	}
 	b.rules = &worker.Rules{
@@ -260,6 +264,22 @@ func (b *ruleBook) follow(ctx context.Context, p *provision.Publisher, rewrite b
 			said = err.Error()
 			b.log.Error("accounts are not shown to other programs", "error", said)
 		}
+		select {
+		case <-ctx.Done():
+			return
+		case <-tick:
+		}
+	}
+}
+
+// evict ends the sessions that are to end.
+func (b *ruleBook) evict(ctx context.Context, accounts *provision.Provisioner) {
+	e := &evict.Evictor{
+		Store: b.store, Processes: evict.Machine{}, Conflict: accounts.Conflict, Audit: auditLog(b.root).Append, Now: time.Now,
+		Report: func(err error) { b.log.Error("sessions", "error", err.Error()) },
+	}
+	for tick := time.Tick(followEvery); ; {
+		e.Work(ctx)
 		select {
 		case <-ctx.Done():
 			return
