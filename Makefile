@@ -104,6 +104,8 @@ fuzz:
 
 bench: build bench-homedir bench-nss bench-pamtester
 	$(GO) test -run '^$$' -bench BenchmarkTransaction -benchtime 200x ./internal/hosttest
+	$(GO) test -run '^$$' -bench BenchmarkSCIM -benchtime 1x -timeout 30m ./internal/hosttest
+	$(GO) test -run '^$$' -bench Filter ./internal/scim
 
 # Black-box checks that live beside the project, not in it.
 kits: build build/asan/libnss_pwb.so.2
