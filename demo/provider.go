@@ -24,7 +24,7 @@ const (
 	password     = "correct horse battery staple"
 )
 
-// provider is zitadel/oidc's OpenID provider on a loopback port, with two people in it: alice and bob.
+// provider is zitadel/oidc's OpenID provider on a loopback port, with three people in it: alice, bob and carol.
 type provider struct {
 	issuer   string
 	lifetime atomic.Int64 // of the ID tokens it issues, a time.Duration
@@ -77,7 +77,7 @@ func (directory) GetUserByUsername(name string) *storage.User {
 }
 
 func (d directory) GetUserByID(id string) *storage.User {
-	for _, name := range []string{"alice@example.com", "bob@example.com"} {
+	for _, name := range []string{"alice@example.com", "bob@example.com", "carol@example.com"} {
 		if u := d.GetUserByUsername(name); u.ID == id {
 			return u
 		}

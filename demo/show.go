@@ -26,7 +26,7 @@ func show(m *machine, serve bool) error {
 	}
 	defer func() { p.stop() }()
 	say := &narrator{m: m}
-	for _, chapter := range []func(*machine, *provider, *narrator) error{operator, aliceGetsIn, bobGetsTheNextNumber, refusals, accessEnds, providerDown, noWorker} {
+	for _, chapter := range []func(*machine, *provider, *narrator) error{operator, aliceGetsIn, bobGetsTheNextNumber, refusals, accessEnds, theProviderManages, providerDown, noWorker} {
 		if err := chapter(m, p, say); err != nil {
 			return err
 		}
