@@ -73,8 +73,6 @@ func (r *reading) provisioning() {
 		r.warning(s.file, s.line,
 			"user-provisioning-register-on-first-login does nothing without user-provisioning-enabled=1")
 	}
-	_, given := r.given["username-collision"]
-	c.RejectNames = given && !c.SuffixNames
 	if !c.Provisioning && !r.problems.serious() {
 		for _, name := range []string{"username-format", "username-collision", "default-shell", "group-map", "scim-external-id"} {
 			if s, given := r.given[name]; given {

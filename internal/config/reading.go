@@ -41,6 +41,8 @@ func newReading(l Loader) *reading {
 // finish makes a Config of what was read.
 func (r *reading) finish() (*Config, error) {
 	r.apply()
+	_, given := r.given["username-collision"]
+	r.config.RejectNames = given && !r.config.SuffixNames
 	r.web()
 	if !r.switchedOff() {
 		r.cross()

@@ -120,6 +120,12 @@ func TestAPersonWhoComesBackHasTheSameAccount(t *testing.T) {
 	if err != nil || other.Account.Name != "alice-2" || other.Account.UID == first.UID {
 		t.Errorf("another person: %+v, %v", other.Account, err)
 	}
+	if err := s.SetDeleted(ctx, "alice", false); err != nil { // an operator may want her back before the provider does
+		t.Fatal(err)
+	}
+	if a, err := p.Find(ctx, "alice"); err != nil || a.Managed {
+		t.Errorf("restored: %+v, %v", a, err)
+	}
 	again, err := p.CreateUser(ctx, person("3", "alice.l@example.com", "oid-a"), Actor{})
 	if err != nil || again.Account.Name != "alice" || again.Account.UID != first.UID || again.Account.Home != first.Home {
 		t.Errorf("back: %+v, %v", again.Account, err)

@@ -118,7 +118,11 @@ func (h *Handler) serve(q *request, client web.Client) error {
 func (h *Handler) unauthenticated(q *request, client web.Client, reason string) error {
 	f := refusal()
 	wait := h.failures.add(client.Addr, h.now())
-	h.Log.Warn("no valid token", "request", client.Request, "client", client.Addr.String(), "reason", reason, "agent", clip(q.UserAgent()))
+	level := slog.LevelWarn
+	if wait > 0 { // it has been said often enough; a stranger does not fill the log
+		level = slog.LevelDebug
+	}
+	h.Log.Log(q.Context(), level, "no valid token", "request", client.Request, "client", client.Addr.String(), "reason", reason, "agent", clip(q.UserAgent()))
 	if wait > 0 {
 		f = &fault{status: http.StatusTooManyRequests, detail: "too many wrong tokens from this address", header: map[string]string{"Retry-After": seconds(wait)}}
 	}

@@ -258,7 +258,8 @@ func (s *Store) SetActive(ctx context.Context, name account.Name, active bool) e
 // SetDeleted takes an account away, for NSS too, or brings it back. Its row, name and id stay its own.
 func (s *Store) SetDeleted(ctx context.Context, name account.Name, deleted bool) error {
 	if !deleted {
-		return s.change(ctx, name, "deleted = NULL")
+		// What the provider has deleted it does not manage any more, so its word is over too.
+		return s.change(ctx, name, "deleted = NULL, provided = iif(EXISTS (SELECT 1 FROM scim_user s WHERE s.account = name), provided, 1)")
 	}
 	return s.change(ctx, name, "deleted = ?", s.now().Unix())
 }
