@@ -137,7 +137,7 @@ func (m *machine) start() {
 		m.t.Fatal(err)
 	}
 	defer log.Close()
-	m.worker = exec.Command("/usr/bin/pwb", "worker")
+	m.worker = exec.Command("setpriv", "--bounding-set", m.capabilities(), "/usr/bin/pwb", "worker")
 	m.worker.Stderr = log
 	if err := m.worker.Start(); err != nil {
 		m.t.Fatal(err)
@@ -147,6 +147,18 @@ func (m *machine) start() {
 		b, _ := os.ReadFile(m.log)
 		return strings.Contains(string(b), "msg=listening")
 	})
+}
+
+// capabilities are those that the worker's unit leaves it, for setpriv(1): what it cannot do there it must not do in a test.
+func (m *machine) capabilities() string {
+	m.t.Helper()
+	text, err := os.ReadFile("../../pwb/systemd/pwb-worker.service")
+	if err != nil {
+		m.t.Fatal(err)
+	}
+	_, rest, _ := strings.Cut(string(text), "\nCapabilityBoundingSet=")
+	line, _, _ := strings.Cut(rest, "\n")
+	return "-all,+" + strings.ReplaceAll(strings.ToLower(strings.ReplaceAll(line, "CAP_", "")), " ", ",+")
 }
 
 func (m *machine) stop() {
