@@ -152,10 +152,12 @@ answer(struct conversation *c, const char *prompt, int echo, char **ret_answer)
 }
 
 static void
-tell(const struct conversation *c, int fd, const char *text)
+tell(struct conversation *c, int fd, const char *text)
 {
 	if (c->quiet)
 		return;
+	if (fd == c->ask)
+		c->in_line = 0;
 	conversation_say(fd, text);
 	conversation_say(fd, "\n");
 }
@@ -184,7 +186,7 @@ converse(struct conversation *c, const struct pam_message *m, char **ret_answer)
 		return PAM_CONV_ERR;
 	default:
 		snprintf(text, sizeof(text), "erroneous conversation (%d)\n", m->msg_style);
-		conversation_say(STDERR_FILENO, text);
+		conversation_say(c->error, text);
 		return PAM_CONV_ERR;
 	}
 }

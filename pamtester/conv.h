@@ -33,6 +33,7 @@ struct conversation {
 	int alone;              /* nobody is there: a question that none of these answers is a failure */
 	int quiet;              /* shows nothing of what modules say */
 	int record;             /* descriptor for events, or -1 */
+	int in_line;            /* a question was asked of no terminal: nothing has ended its line */
 	char *unanswered;       /* the first question that nobody answered */
 	long long spent_ns;     /* time that answering took */
 };
@@ -59,7 +60,7 @@ void conversation_rewind(struct conversation *c);
 void conversation_free(struct conversation *c);
 
 /* prompt_person asks a person one question: PAM_SUCCESS and an answer, NULL at the end of input, or PAM_CONV_ERR, PAM_BUF_ERR. */
-int prompt_person(const struct conversation *c, const char *prompt, int echo, char **ret_answer);
+int prompt_person(struct conversation *c, const char *prompt, int echo, char **ret_answer);
 
 /* conversation_say writes all of a text, whatever interrupts. */
 void conversation_say(int fd, const char *text);

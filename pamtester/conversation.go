@@ -73,6 +73,13 @@ func (v *conversation) unanswered() (string, bool) {
 	return C.GoString(v.c.unanswered), true
 }
 
+// inLine says, once, whether a question stands at the end of the stream with nothing behind it.
+func (v *conversation) inLine() bool {
+	was := v.c.in_line != 0
+	v.c.in_line = 0
+	return was
+}
+
 // spent is how long answering has taken.
 func (v *conversation) spent() time.Duration { return time.Duration(v.c.spent_ns) }
 

@@ -11,13 +11,16 @@ import (
 // drawing shows a call as libpam went through it, one line for each of the stack, the one that decided marked by >.
 func (s *sequence) drawing(r result) string {
 	var b strings.Builder
+	if s.talk.inLine() {
+		b.WriteString("\n")
+	}
 	for i, p := range r.passes {
 		name := r.op
 		if p.name != "" {
 			name += " (" + p.name + ")"
 		}
 		b.WriteString("trace: " + name + ", service " + p.service + ", user " + quote(s.user) + ", uid " + strconv.Itoa(os.Geteuid()) + "\n")
-		b.WriteString(p.table())
+		b.WriteString(p.table(s.tracer.services))
 		b.WriteString("  = " + p.status.name())
 		if i == len(r.passes)-1 {
 			b.WriteString(" in " + ms(r.took) + " ms")
@@ -40,12 +43,14 @@ func (p *pass) verdict() string {
 	return ", as no line decided"
 }
 
-func (s step) where() string { return s.file.show + ":" + strconv.Itoa(s.number) }
+func (l *line) where() string { return l.file.show + ":" + strconv.Itoa(l.number) }
+
+const millisecondsColumn = 5
 
 // table has a row for each step, and below it what its module said.
-func (p *pass) table() string {
+func (p *pass) table(v *services) string {
 	if !p.agreed {
-		return p.strayTable()
+		return p.strayTable(v)
 	}
 	rows := [][]string{{"", "line", "control", "module", "answer", "ms", "effect"}}
 	notes := make([][]string, 1, len(p.steps)+1)
@@ -53,7 +58,7 @@ func (p *pass) table() string {
 		rows = append(rows, p.row(i))
 		notes = append(notes, p.calls[i].notes(strings.Repeat("  ", s.depth)))
 	}
-	return align(rows, notes)
+	return align(rows, millisecondsColumn, millisecondsColumn, notes)
 }
 
 func (p *pass) row(i int) []string {
@@ -151,21 +156,23 @@ func (c called) reason() string {
 }
 
 // strayTable is for a call that the files do not explain: it shows what was recorded, and claims nothing.
-func (p *pass) strayTable() string {
+func (p *pass) strayTable(v *services) string {
 	if len(p.stray) == 0 {
-		return "    libpam called no module\n"
+		return "    libpam called no module that is traced\n"
 	}
-	rows := [][]string{{"", "line", "", "", "answer", "ms", ""}}
+	rows := [][]string{{"", "line", "control", "module", "answer", "ms"}}
 	notes := make([][]string, 1)
 	for _, c := range p.stray {
-		rows = append(rows, []string{"", strconv.Itoa(c.line), "", "", c.code.name(), ms(time.Duration(c.ns)), ""})
+		l := v.lines[c.line]
+		rows = append(rows, []string{"", l.where(), l.control.raw, l.module(), c.code.name(), ms(time.Duration(c.ns))})
 		notes = append(notes, c.notes(""))
 	}
-	return align(rows, notes) + "    the service files do not explain this order\n"
+	return align(rows, millisecondsColumn, millisecondsColumn, notes) + "    the service files do not explain this order\n"
 }
 
-// align sets columns under each other. Control characters from files and modules never reach the terminal.
-func align(rows [][]string, notes [][]string) string {
+// align sets columns under each other; those of numbers, first to last, stand to the right. Control characters from files and modules
+// never reach the terminal.
+func align(rows [][]string, first, last int, notes [][]string) string {
 	width := make([]int, 8)
 	for _, row := range rows {
 		for i := range row {
@@ -178,7 +185,7 @@ func align(rows [][]string, notes [][]string) string {
 		line := "  "
 		for n, cell := range row {
 			pad := strings.Repeat(" ", width[n]-utf8.RuneCountInString(cell))
-			if n == 5 { // numbers stand to the right
+			if n >= first && n <= last {
 				line += pad + cell + "  "
 			} else {
 				line += cell + pad + "  "

@@ -83,6 +83,20 @@ load_call(pam_handle_t *pamh, enum load_call call, int flags)
 	}
 }
 
+/*
+ * A handle that is never used keeps the modules loaded from one transaction to the next, as another session does in a server.
+ * Loading them again and again would be most of what is measured. Where there is no such handle no transaction starts either.
+ */
+static pam_handle_t *
+hold(const struct load *l, const struct pam_conv *conv)
+{
+	pam_handle_t *held = NULL;
+	int code = l->confdir == NULL ? pam_start(l->service, l->user, conv, &held) :
+		pam_start_confdir(l->service, l->user, conv, l->confdir, &held);
+
+	return code == PAM_SUCCESS ? held : NULL;
+}
+
 static int
 begin(const struct load *l, const struct pam_conv *conv, pam_handle_t **ret_pamh)
 {
@@ -118,15 +132,19 @@ step(const struct load *l, const struct load_step *s, pam_handle_t *pamh)
 	return l->talk->unanswered != NULL ? LOAD_UNANSWERED : code;
 }
 
-/* Closes what is open after a failure, when --cleanup says so. */
+/* Closes what is open after a failure, when --cleanup says so. codes are those of the steps that were reached. */
 static void
-undo(const struct load *l, pam_handle_t *pamh, int reached)
+undo(const struct load *l, pam_handle_t *pamh, const int32_t *codes, int reached)
 {
 	int i, open = 0, creds = 0;
 
 	for (i = 0; i < reached; i++) {
-		open += l->steps[i].call == LOAD_OPEN_SESSION;
-		open -= l->steps[i].call == LOAD_CLOSE_SESSION;
+		if (codes[i] != PAM_SUCCESS)
+			continue;
+		if (l->steps[i].call == LOAD_OPEN_SESSION)
+			open++;
+		if (l->steps[i].call == LOAD_CLOSE_SESSION && open > 0)
+			open--;
 		if (l->steps[i].call == LOAD_SETCRED)
 			creds = (l->steps[i].flags & PAM_DELETE_CRED) == 0;
 	}
@@ -137,9 +155,8 @@ undo(const struct load *l, pam_handle_t *pamh, int reached)
 }
 
 static void
-transaction(const struct load *l, int64_t *ns, int32_t *codes)
+transaction(const struct load *l, const struct pam_conv *conv, int64_t *ns, int32_t *codes)
 {
-	struct pam_conv conv = { .conv = conversation_answer, .appdata_ptr = l->talk };
 	int64_t began = now_ns(), mark = began, now;
 	pam_handle_t *pamh = NULL;
 	int i, code, done = 1;
@@ -147,7 +164,7 @@ transaction(const struct load *l, int64_t *ns, int32_t *codes)
 	for (i = 0; i < l->steps_n + 2; i++)
 		codes[i] = LOAD_NOT_REACHED;
 	conversation_rewind(l->talk);
-	code = codes[0] = begin(l, &conv, &pamh);
+	code = codes[0] = begin(l, conv, &pamh);
 	now = now_ns();
 	ns[0] = now - mark;
 	done = code == PAM_SUCCESS;
@@ -159,7 +176,7 @@ transaction(const struct load *l, int64_t *ns, int32_t *codes)
 		done = code == l->steps[i].want;
 	}
 	if (!done && l->cleanup && pamh != NULL)
-		undo(l, pamh, i - 1);
+		undo(l, pamh, codes + 1, i);
 	if (pamh != NULL)
 		pam_end(pamh, code < 0 ? PAM_CONV_ERR : code);
 	ns[l->steps_n + 1] = now_ns() - began;
@@ -170,24 +187,28 @@ transaction(const struct load *l, int64_t *ns, int32_t *codes)
 static void
 work(const struct load *l, int w)
 {
+	struct pam_conv conv = { .conv = conversation_answer, .appdata_ptr = l->talk };
 	size_t width = (size_t)(l->steps_n + 2);
+	pam_handle_t *held = hold(l, &conv);
 	int64_t *ns = zeros(width, sizeof(*ns));
 	int32_t *codes = zeros(width, sizeof(*codes));
 	long i;
 
 	for (i = 0; i < l->warmup; i++)
-		transaction(l, ns, codes);
+		transaction(l, &conv, ns, codes);
 	free(ns);
 	free(codes);
 	for (i = w; i < l->repeat; i += l->workers)
-		transaction(l, l->ns + (size_t)i * width, l->codes + (size_t)i * width);
+		transaction(l, &conv, l->ns + (size_t)i * width, l->codes + (size_t)i * width);
+	if (held != NULL)
+		pam_end(held, PAM_SUCCESS);
 }
 
 static int
-fork_workers(const struct load *l)
+fork_workers(struct load *l)
 {
+	pid_t child, parent = getpid();
 	int w, status, error = 0;
-	pid_t child;
 
 	for (w = 0; w < l->workers; w++) {
 		child = fork();
@@ -196,7 +217,7 @@ fork_workers(const struct load *l)
 			break;
 		}
 		if (child == 0) {
-			process_alone();
+			process_alone(parent);
 			work(l, w);
 			_exit(0);
 		}
@@ -204,8 +225,10 @@ fork_workers(const struct load *l)
 	while (w-- > 0) {
 		while ((child = wait(&status)) < 0 && errno == EINTR)
 			;
-		if (child < 0 || status != 0)
-			error = error == 0 ? -ECHILD : error;
+		if (child < 0 && error == 0)
+			error = -errno;
+		if (child > 0 && status != 0)
+			l->died = status;
 	}
 	return error;
 }

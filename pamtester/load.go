@@ -48,6 +48,10 @@ func (s *sequence) load() {
 		s.fail(ownFailure, "repeat: "+syscall.Errno(-rc).Error())
 		return
 	}
+	if l.died != 0 {
+		s.fail(ownFailure, "repeat: a process died: "+ending(syscall.WaitStatus(l.died)))
+		return
+	}
 	s.ran = s.repeat
 	if s.json {
 		s.say.raw(1, measured.object().end()+"\n")
@@ -230,9 +234,13 @@ func (r loadResult) table() string {
 		}
 		rows = append(rows, row)
 	}
-	return strconv.Itoa(int(r.load.repeat)) + " transactions by " + strconv.Itoa(int(r.load.workers)) + " processes in " + ms(r.took) + " ms, " +
+	processes := strconv.Itoa(int(r.load.workers)) + " processes"
+	if r.load.workers == 1 {
+		processes = "1 process"
+	}
+	return strconv.Itoa(int(r.load.repeat)) + " transactions by " + processes + " in " + ms(r.took) + " ms, " +
 		strconv.FormatFloat(float64(r.load.repeat)/r.took.Seconds(), 'f', 1, 64) + " a second, " +
-		ms(r.cpu/time.Duration(int(r.load.repeat)+r.warmup*int(r.load.workers))) + " ms of CPU each; in ms:\n" + align(rows, make([][]string, len(rows)))
+		ms(r.cpu/time.Duration(int(r.load.repeat)+r.warmup*int(r.load.workers))) + " ms of CPU each; in ms:\n" + align(rows, 2, 2+len(percentiles), make([][]string, len(rows)))
 }
 
 func (r loadResult) object() object {

@@ -27,11 +27,12 @@ struct load {
 	/* What came of it, one row a transaction: how long the start, each step and all of it took, and each one's code. */
 	int64_t *ns;
 	int32_t *codes;
+	int died; /* wait(2)'s status of a worker that did not come to its end, or 0 */
 };
 
 struct load *load_new(int items, int env, int steps);
 
-/* load_run makes all transactions and returns 0, or a negative errno when a worker could not be started or died. */
+/* load_run makes all transactions and returns 0, or a negative errno when a worker could not be started. */
 int load_run(struct load *l);
 void load_free(struct load *l);
 

@@ -5,8 +5,10 @@
 
 #include <errno.h>
 #include <malloc.h>
+#include <pthread.h>
 #include <signal.h>
 #include <spawn.h>
+#include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/prctl.h>
@@ -21,15 +23,26 @@ extern char **environ;
 static struct rlimit files_at_start;
 static struct sigaction signals_at_start[SIGNALS];
 
-static char **kept;
-static volatile sig_atomic_t kept_n;
+/* What is to be removed, the newest first. It only grows, at its head, so that a signal finds it whole at any moment. */
+struct kept {
+	struct kept *before;
+	char path[];
+};
+
+static _Atomic(struct kept *) kept;
+static pthread_t main_thread;
 static char alarm_word[160];
+
+static const int endings[PROCESS_ENDINGS] = PROCESS_ENDING, crashes[] = { SIGSEGV, SIGBUS, SIGFPE, SIGILL, SIGABRT };
+
+#define CRASHES (sizeof(crashes) / sizeof(crashes[0]))
 
 __attribute__((constructor)) static void
 remember(void)
 {
 	int i;
 
+	main_thread = pthread_self();
 	mallopt(M_ARENA_MAX, 1); /* the runtime's threads hardly use malloc: an arena for each costs a start more than it gives */
 	getrlimit(RLIMIT_NOFILE, &files_at_start);
 	for (i = 1; i < SIGNALS; i++)
@@ -56,26 +69,41 @@ process_files(void)
 void
 process_clean(void)
 {
-	while (kept_n > 0) {
-		kept_n--;
-		if (unlink(kept[kept_n]) < 0)
-			rmdir(kept[kept_n]);
-	}
+	const struct kept *k;
+
+	for (k = atomic_load(&kept); k != NULL; k = k->before)
+		if (unlink(k->path) < 0)
+			rmdir(k->path);
 }
 
 static void
-on_end(int signal)
+die(int signal)
 {
+	struct sigaction kernel = { .sa_handler = SIG_DFL };
+
+	process_clean();
+	sigemptyset(&kernel.sa_mask);
+	sigaction(signal, &kernel, NULL);
+	raise(signal); /* comes when the handler returns */
+}
+
+/* Files are made by the main thread alone: there, nothing can be made any more while this removes. */
+static void
+on_ending(int signal)
+{
+	if (!pthread_equal(pthread_self(), main_thread)) {
+		pthread_kill(main_thread, signal);
+		return;
+	}
 	if (signal == SIGALRM)
 		conversation_say(STDERR_FILENO, alarm_word);
-	process_clean();
-	raise(signal); /* SA_RESETHAND: the kernel's own answer now */
+	die(signal);
 }
 
 static void
-on(int signal)
+on(int signal, void (*handler)(int))
 {
-	struct sigaction act = { .sa_handler = on_end, .sa_flags = SA_ONSTACK | SA_RESETHAND | SA_NODEFER }, before;
+	struct sigaction act = { .sa_handler = handler, .sa_flags = SA_ONSTACK }, before;
 
 	sigemptyset(&act.sa_mask);
 	sigaction(signal, NULL, &before);
@@ -83,32 +111,66 @@ on(int signal)
 		sigaction(signal, &act, NULL);
 }
 
-void
-process_keep(const char *path)
+static void
+watch(void)
 {
-	static const int ending[PROCESS_ENDINGS] = PROCESS_ENDING, crash[] = { SIGSEGV, SIGBUS, SIGFPE, SIGILL, SIGABRT };
-	char **more;
 	size_t i;
 
-	for (i = 0; kept == NULL && i < PROCESS_ENDINGS; i++)
-		on(ending[i]);
-	for (i = 0; kept == NULL && i < sizeof(crash) / sizeof(crash[0]); i++)
-		on(crash[i]);
-	more = malloc(((size_t)kept_n + 1) * sizeof(*more)); /* a handler may be reading the old one: it stays */
-	if (more == NULL)
-		abort();
-	for (i = 0; i < (size_t)kept_n; i++)
-		more[i] = kept[i];
-	more[kept_n] = strdup(path);
-	kept = more;
-	kept_n++;
+	for (i = 0; i < PROCESS_ENDINGS; i++)
+		on(endings[i], on_ending);
+	for (i = 0; i < CRASHES; i++)
+		on(crashes[i], die);
+}
+
+static void
+block(sigset_t *ret_before)
+{
+	sigset_t all;
+	size_t i;
+
+	sigemptyset(&all);
+	for (i = 0; i < PROCESS_ENDINGS; i++)
+		sigaddset(&all, endings[i]);
+	pthread_sigmask(SIG_BLOCK, &all, ret_before);
 }
 
 void
-process_alone(void)
+process_keep(const char *path)
 {
-	kept_n = 0;
+	size_t size = strlen(path) + 1;
+	struct kept *k = malloc(sizeof(*k) + size);
+
+	if (k == NULL)
+		abort();
+	memcpy(k->path, path, size);
+	k->before = atomic_load(&kept);
+	atomic_store(&kept, k);
+}
+
+int
+process_folder(char *template)
+{
+	int error = 0;
+	sigset_t mask;
+
+	/* From here on a signal waits: a folder that is there is one that will be removed. */
+	watch();
+	block(&mask);
+	if (mkdtemp(template) == NULL)
+		error = errno;
+	else
+		process_keep(template);
+	pthread_sigmask(SIG_SETMASK, &mask, NULL);
+	return -error;
+}
+
+void
+process_alone(pid_t parent)
+{
+	atomic_store(&kept, NULL);
 	prctl(PR_SET_PDEATHSIG, SIGKILL);
+	if (getppid() != parent) /* it died before that */
+		_exit(1);
 }
 
 void
@@ -118,7 +180,7 @@ process_alarm(long long ns, const char *word)
 
 	strncpy(alarm_word, word, sizeof(alarm_word) - 1);
 	signal(SIGALRM, SIG_DFL); /* also where the caller ignores it */
-	on(SIGALRM);
+	on(SIGALRM, on_ending);
 	if (timer.it_value.tv_sec == 0 && timer.it_value.tv_usec == 0)
 		timer.it_value.tv_usec = 1;
 	setitimer(ITIMER_REAL, &timer, NULL);

@@ -38,6 +38,16 @@ func keepUntilEnd(path string) {
 	C.process_keep(c)
 }
 
+// folderUntilEnd makes a folder, for this user alone, that goes as well.
+func folderUntilEnd(parent string) (string, error) {
+	c := C.CString(parent + "/ptXXXXXX")
+	defer C.free(unsafe.Pointer(c))
+	if rc := C.process_folder(c); rc != 0 {
+		return "", syscall.Errno(-rc)
+	}
+	return C.GoString(c), nil
+}
+
 func removeKept() { C.process_clean() }
 
 // alarm has SIGALRM end this process after d. A PAM call cannot be interrupted, so the process ends as any C program would.
@@ -47,7 +57,8 @@ func alarm(d time.Duration, word string) {
 	C.process_alarm(C.longlong(d.Nanoseconds()), c)
 }
 
-// shell runs a command by /bin/sh with variables added to this process's environment and its output on descriptor out. It returns "" or how it failed.
+// shell runs a command by /bin/sh with variables added to this process's environment and its output on descriptor out. It returns
+// "" or how it failed.
 func shell(command string, variables []string, out int) string {
 	c := C.CString(command)
 	defer C.free(unsafe.Pointer(c))
@@ -55,9 +66,15 @@ func shell(command string, variables []string, out int) string {
 	defer freeStrings(list, len(variables))
 	var errno C.int
 	status := syscall.WaitStatus(C.run_command(c, list, C.int(out), &errno))
-	switch {
-	case errno != 0:
+	if errno != 0 {
 		return syscall.Errno(errno).Error()
+	}
+	return ending(status)
+}
+
+// ending is how a process ended, "" for well.
+func ending(status syscall.WaitStatus) string {
+	switch {
 	case status.Signaled():
 		return "signal: " + status.Signal().String()
 	case status.ExitStatus() != 0:

@@ -17,12 +17,16 @@
 void process_restore(void);
 struct rlimit process_files(void);
 
-/* process_keep names a file or folder to be removed at the end, also when a signal ends this process; process_clean removes them. */
+/*
+ * process_folder is mkdtemp(3), 0 or a negative errno, for a folder that is removed at the end, also when a signal ends this process.
+ * process_keep names what is to be removed with it, before the main thread makes it. process_clean removes all, the last named first.
+ */
+int process_folder(char *template);
 void process_keep(const char *path);
 void process_clean(void);
 
 /* process_alone makes a forked child forget them, and die with its parent. */
-void process_alone(void);
+void process_alone(pid_t parent);
 
 /* process_alarm ends this process by SIGALRM, with a word on standard error. */
 void process_alarm(long long ns, const char *word);

@@ -167,7 +167,7 @@ ask_pipe(const struct conversation *c, const char *prompt, char *line)
 }
 
 int
-prompt_person(const struct conversation *c, const char *prompt, int echo, char **ret_answer)
+prompt_person(struct conversation *c, const char *prompt, int echo, char **ret_answer)
 {
 	char line[ANSWER_MAX + 1];
 	int newline = 0, code = PAM_SUCCESS;
@@ -182,6 +182,7 @@ prompt_person(const struct conversation *c, const char *prompt, int echo, char *
 		line[n] = '\0';
 	if (echo && !newline)
 		conversation_say(c->ask, "\n");
+	c->in_line = !echo && !isatty(c->in) && prompt != NULL && prompt[0] != '\0';
 	if (n < 0)
 		code = PAM_CONV_ERR;
 	*ret_answer = n > 0 ? strdup(line) : NULL;

@@ -1,6 +1,9 @@
 package main
 
-import "syscall"
+import (
+	"slices"
+	"syscall"
+)
 
 // giveSecret reads the answer to hidden questions, once for all handles.
 func (s *sequence) giveSecret() bool {
@@ -19,6 +22,9 @@ func (s *sequence) giveSecret() bool {
 	defer clear(secret)
 	if err != nil {
 		return s.fail(ownFailure, "read the secret: "+err.Error())
+	}
+	if slices.Contains(secret, 0) {
+		return s.fail(ownFailure, "read the secret: it has a byte of zero")
 	}
 	s.talk.setSecret(secret)
 	return true

@@ -48,9 +48,7 @@ func (s *sequence) run() int {
 		s.setStatus(ownFailure)
 		s.why = "answers were left over"
 	}
-	if s.repeat == 0 || s.status != 0 {
-		s.summary(time.Since(began))
-	}
+	s.summary(time.Since(began))
 	return s.status
 }
 
@@ -58,6 +56,8 @@ func (s *sequence) run() int {
 func (s *sequence) ready() bool {
 	if s.json {
 		s.talk.setQuiet()
+	}
+	if s.json && s.repeat == 0 {
 		s.talk.record()
 	}
 	if s.tty {
@@ -225,7 +225,7 @@ func (s *sequence) remember(name string, flags uint32, rc code) {
 	case "open_session":
 		s.opened++
 	case "close_session":
-		s.opened--
+		s.opened = max(0, s.opened-1)
 	case "setcred":
 		s.creds = flags&deleteCred == 0
 	}

@@ -4,6 +4,7 @@ import (
 	"os"
 	"strconv"
 	"strings"
+	"syscall"
 )
 
 // services are service files of which libpam is given a copy: made from lines of the command line, or with includes that lead into
@@ -166,23 +167,44 @@ func (l *line) includes() bool {
 	return (l.kind == includeLine || l.kind == substackLine || l.kind == atLine) && l.target.value != ""
 }
 
+// temporary is where the copy goes: libpam loads modules by it, so nobody else may be able to put another folder in its place.
+func temporary() string {
+	const usual = "/tmp"
+	dir := os.TempDir()
+	if !strings.HasPrefix(dir, "/") || strings.ContainsAny(dir, space+"[]#\\") {
+		return usual // libpam would not take such a path for one word
+	}
+	for end := 1; end <= len(dir); end++ {
+		if (end == len(dir) || dir[end] == '/') && !safeFolder(dir[:end]) {
+			return usual
+		}
+	}
+	return dir
+}
+
+// safeFolder says whether only this user and root can change what stands in a folder: it is theirs, no link, and if others may write
+// there, it is sticky.
+func safeFolder(path string) bool {
+	var st syscall.Stat_t
+	if syscall.Lstat(path, &st) != nil || st.Mode&syscall.S_IFMT != syscall.S_IFDIR {
+		return false
+	}
+	mine := st.Uid == 0 || int(st.Uid) == os.Geteuid()
+	return mine && (st.Mode&0o022 == 0 || st.Mode&syscall.S_ISVTX != 0)
+}
+
 // write makes the copy. All of it goes when this process ends.
 func (v *services) write() error {
-	base := os.TempDir()
-	if !strings.HasPrefix(base, "/") || strings.ContainsAny(base, space+"[]#\\") {
-		base = "/tmp" // libpam would not take such a path for one word
-	}
-	dir, err := os.MkdirTemp(base, "pt")
+	dir, err := folderUntilEnd(temporary())
 	if err != nil {
 		return err
 	}
-	keepUntilEnd(dir)
 	v.dir = dir
 	for _, sub := range []string{"/i", "/m"} { // what is included, and links to the module that traces
+		keepUntilEnd(dir + sub)
 		if err := os.Mkdir(dir+sub, 0o700); err != nil {
 			return err
 		}
-		keepUntilEnd(dir + sub)
 	}
 	for name, f := range v.named {
 		f.copy = dir + "/" + name

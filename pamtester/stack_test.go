@@ -43,7 +43,7 @@ func TestParseActions(t *testing.T) {
 func TestConfdir(t *testing.T) {
 	dir := service(t, "@include inc\naccount include inc\n")
 	write(t, filepath.Join(dir, "inc"), "auth required pam_permit.so\naccount required pam_deny.so\n")
-	out, errs, status := streams(t, program("--confdir", dir, "svc", "bob", "authenticate", "acct_mgmt=PAM_PERM_DENIED"), "")
+	out, errs, status := streams(t, program(t, "--confdir", dir, "svc", "bob", "authenticate", "acct_mgmt=PAM_PERM_DENIED"), "")
 	_, _ = out, errs
 	if status != 1 || out != "pamtester: successfully authenticated\n" || !strings.Contains(errs, "Authentication failure (PAM_AUTH_ERR)") {
 		t.Errorf("%q, %q, %d", out, errs, status)
@@ -63,7 +63,7 @@ func TestStackAndModule(t *testing.T) {
 		{[]string{"--module", "pam_permit.so", "--type", "auth,session", "x", "bob", "open_session", "acct_mgmt"}, "pamtester: successfully opened a session\n", "pamtester: Permission denied\n", 1},
 		{[]string{"--module", " ", "x", "bob", "acct_mgmt"}, "", "pamtester: --module \" \" names no file\n", 1},
 	} {
-		out, errs, status := streams(t, program(tt.args...), "")
+		out, errs, status := streams(t, program(t, tt.args...), "")
 		if out != tt.out || errs != tt.errs || status != tt.status {
 			t.Errorf("%q: %q, %q, %d", tt.args, out, errs, status)
 		}

@@ -1,20 +1,24 @@
 package main
 
 import (
+	"cmp"
 	"os"
+	"slices"
 	"strconv"
 	"strings"
+	"syscall"
 )
 
 // tracePath is where make install puts the module that traces; set by the build.
 var tracePath = "/usr/lib/pwb/pam_trace.so"
 
-// traceModule finds it: beside this program, where a build leaves it, or where it is installed.
+// traceModule finds it: beside this program, where a build leaves it, or where it is installed. Beside a program that was copied to a
+// folder for all it could be anybody's.
 func traceModule() (path, wrong string) {
 	const name = "pam_trace.so"
 	if self, err := os.Readlink("/proc/self/exe"); err == nil {
 		beside := self[:strings.LastIndexByte(self, '/')+1] + name
-		if _, err := os.Stat(beside); err == nil {
+		if sameOwner(self, beside) {
 			return beside, ""
 		}
 	}
@@ -22,6 +26,13 @@ func traceModule() (path, wrong string) {
 		return "", "--trace: " + err.Error()
 	}
 	return tracePath, ""
+}
+
+// sameOwner says whether a file that is no link belongs to who owns the program, and nobody else may write to it.
+func sameOwner(program, file string) bool {
+	var p, f syscall.Stat_t
+	return syscall.Stat(program, &p) == nil && syscall.Lstat(file, &f) == nil &&
+		f.Mode&syscall.S_IFMT == syscall.S_IFREG && f.Uid == p.Uid && f.Mode&0o022 == 0
 }
 
 // maxTracedLine is how long a line may become: libpam 1.5 takes 1023 bytes.
@@ -53,7 +64,7 @@ func (v *services) traced(l *line) (string, error) {
 type tracer struct {
 	services   *services
 	service    string
-	quietJumps bool
+	quietJumps bool                  // as this libpam was seen to do
 	frozen     map[moduleType][]code // what authenticate and open_session were answered, for the calls that follow them
 }
 
@@ -71,8 +82,9 @@ type pass struct {
 
 // called is what was recorded of one call of a module.
 type called struct {
-	line int
+	line int // id
 	code code
+	at   uint64
 	ns   uint64
 	why  string // why it could not be called
 	said []event
@@ -106,10 +118,14 @@ func (t *tracer) after(op string, rc code, events []event) []pass {
 	calls := callsIn(events)
 	follow := op == "setcred" || op == "close_session"
 	p, left := t.walk(typ, follow, calls)
-	if follow && !(p.agreed && len(left) == 0 && p.status == rc) {
-		// Libraries differ in whether a line that jumps counts as ok here: Debian's 1.5.2 does not do what upstream's says.
+	if follow && !p.explains(rc, left) {
+		// Libraries differ in whether a line that jumps counts as ok here: upstream's does, Debian has a patch.
 		t.quietJumps = !t.quietJumps
-		p, left = t.walk(typ, follow, calls)
+		if other, leftOther := t.walk(typ, follow, calls); other.explains(rc, leftOther) {
+			p, left = other, leftOther
+		} else {
+			t.quietJumps = !t.quietJumps
+		}
 	}
 	if op != "chauthtok" {
 		p.settle(rc, left)
@@ -126,9 +142,14 @@ func (t *tracer) after(op string, rc code, events []event) []pass {
 	return []pass{p, second}
 }
 
+// explains says whether the walk met every call and ends in libpam's answer.
+func (p *pass) explains(rc code, left []called) bool {
+	return p.agreed && len(left) == 0 && p.status == rc
+}
+
 // settle compares the explanation with libpam's answer.
 func (p *pass) settle(rc code, left []called) {
-	p.agreed = p.agreed && len(left) == 0 && p.status == rc
+	p.agreed = p.explains(rc, left)
 	p.status, p.stray = rc, left
 	if !p.agreed {
 		for _, c := range p.calls {
@@ -136,6 +157,7 @@ func (p *pass) settle(rc code, left []called) {
 				p.stray = append(p.stray, c)
 			}
 		}
+		slices.SortStableFunc(p.stray, func(a, b called) int { return cmp.Compare(a.at, b.at) })
 	}
 }
 
@@ -189,12 +211,12 @@ func callsIn(events []event) []called {
 	for _, e := range events {
 		switch {
 		case e.kind == enterEvent:
-			calls = append(calls, called{line: int(e.a), ns: e.nanos})
+			calls = append(calls, called{line: int(e.a), at: e.nanos})
 			open = true
 		case !open:
 		case e.kind == leaveEvent:
 			last := &calls[len(calls)-1]
-			last.code, last.ns, last.why = code(e.b), e.nanos-last.ns, e.text
+			last.code, last.ns, last.why = code(e.b), e.nanos-last.at, e.text
 			open = false
 		default:
 			calls[len(calls)-1].said = append(calls[len(calls)-1].said, e)

@@ -2,27 +2,24 @@ package main
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
 	"math/rand"
 	"os"
 	"path/filepath"
 	"slices"
 	"strings"
+	"syscall"
 	"testing"
+
+	"github.com/pwb-project/pwb/internal/nstest"
 )
 
-func needTrace(t testing.TB) {
-	t.Helper()
-	if traceObject == "" {
-		t.Skip("needs cc and libpam's headers, for the module that traces")
-	}
-}
-
-type object1 struct {
+type reported struct {
 	Op       string
 	Code     int
 	Name     string
-	Messages []said1
+	Messages []spoken
 	Trace    []struct {
 		Service   string
 		Explained bool
@@ -30,19 +27,19 @@ type object1 struct {
 			File, Control, Module, Args, Effect, Why string
 			Line, Code                               int
 			Ran, Decided                             bool
-			Said                                     []said1
+			Said                                     []spoken
 		}
 	}
 }
 
-type said1 struct{ Style, Text string }
+type spoken struct{ Style, Text string }
 
-func report(t testing.TB, args ...string) []object1 {
+func report(t testing.TB, args ...string) []reported {
 	t.Helper()
-	out, _, _ := streams(t, program(append([]string{"--json"}, args...)...), "")
-	var all []object1
+	out, _, _ := streams(t, program(t, append([]string{"--json"}, args...)...), "")
+	var all []reported
 	for _, line := range strings.Split(strings.TrimSpace(out), "\n") {
-		var o object1
+		var o reported
 		if err := json.Unmarshal([]byte(line), &o); err != nil {
 			t.Fatalf("%q: %v", line, err)
 		}
@@ -73,11 +70,10 @@ func same(t *testing.T, about string, args ...string) {
 
 var sixCalls = []string{"authenticate", "setcred", "acct_mgmt", "open_session", "close_session", "chauthtok"}
 
-// goOn lets a sequence go on whatever a call answers: each call is a sequence of its own but for those that follow another.
+// sequences are of operations: each call alone, and those that follow another behind it.
 var sequences = [][]string{{"authenticate"}, {"setcred"}, {"acct_mgmt"}, {"open_session"}, {"close_session"}, {"chauthtok"}, {"authenticate", "setcred"}, {"open_session", "close_session"}}
 
 func TestTraceChangesNoAnswer(t *testing.T) {
-	needTrace(t)
 	for _, stack := range []string{
 		permit, deny,
 		"auth sufficient pam_permit.so\nauth required pam_deny.so\n",
@@ -112,7 +108,6 @@ func TestTraceChangesNoAnswer(t *testing.T) {
 
 // Stacks made by chance, of every control and code, with includes and substacks: what is drawn ends in libpam's own answer.
 func TestTraceFollowsLibpam(t *testing.T) {
-	needTrace(t)
 	r := rand.New(rand.NewSource(1))
 	pick := func(of ...string) string { return of[r.Intn(len(of))] }
 	codes := strings.Fields("success success success auth_err perm_denied ignore new_authtok_reqd user_unknown abort cred_err acct_expired module_unknown")
@@ -140,12 +135,19 @@ func TestTraceFollowsLibpam(t *testing.T) {
 	}
 }
 
-// The services of this machine, as far as they change nothing.
+// The services of this machine, in the private namespace, where /etc cannot be written.
 func TestTraceOfRealServices(t *testing.T) {
-	needTrace(t)
+	nstest.Need(t)
+	if err := syscall.Mount("/etc", "/etc", "", syscall.MS_BIND, ""); err != nil {
+		t.Fatal(err)
+	}
+	defer syscall.Unmount("/etc", syscall.MNT_DETACH)
+	if err := syscall.Mount("", "/etc", "", syscall.MS_REMOUNT|syscall.MS_BIND|syscall.MS_RDONLY, ""); err != nil {
+		t.Fatal(err)
+	}
 	services, _ := filepath.Glob("/etc/pam.d/*")
 	if len(services) == 0 {
-		t.Skip("no /etc/pam.d here")
+		t.Fatal("no /etc/pam.d here")
 	}
 	for _, path := range services {
 		for _, op := range []string{"authenticate", "acct_mgmt", "setcred"} {
@@ -155,10 +157,9 @@ func TestTraceOfRealServices(t *testing.T) {
 }
 
 func TestTraceOfPamMatrix(t *testing.T) {
-	needTrace(t)
 	modules, _ := filepath.Glob("/usr/lib/*/pam_wrapper/pam_matrix.so")
 	if len(modules) == 0 {
-		t.Skip("needs pam_wrapper's modules")
+		t.Skip("needs pam_wrapper's modules: ./deps test")
 	}
 	passwords := filepath.Join(t.TempDir(), "passwords")
 	write(t, passwords, "bob:secret:svc\n")
@@ -174,10 +175,9 @@ func TestTraceOfPamMatrix(t *testing.T) {
 
 // What a person sees.
 func TestTraceDrawing(t *testing.T) {
-	needTrace(t)
 	dir := service(t, "auth required pam_debug.so auth=ignore\nauth include inc\nauth optional pam_nosuch.so\n")
 	write(t, filepath.Join(dir, "inc"), "auth [success=1 default=ignore] pam_debug.so auth=user_unknown\nauth requisite pam_deny.so\nauth required pam_permit.so\n")
-	_, drawn, status := streams(t, program("--trace", "--confdir", dir, "svc", "bob", "authenticate"), "")
+	_, drawn, status := streams(t, program(t, "--trace", "--confdir", dir, "svc", "bob", "authenticate"), "")
 	var lines []string
 	for _, l := range strings.Split(drawn, "\n") {
 		lines = append(lines, strings.Join(strings.Fields(l), " "))
@@ -196,11 +196,18 @@ func TestTraceDrawing(t *testing.T) {
 	}
 }
 
+// A question to a pipe has no end of its own: the drawing begins on a line.
+func TestTraceBehindQuestion(t *testing.T) {
+	_, drawn, _ := command(t, "auth required pam_unix.so\n", "no\n", "--trace", "--no-fail-delay", "svc", "nobody", "authenticate")
+	if !strings.HasPrefix(drawn, "Password: \ntrace: authenticate") {
+		t.Errorf("%s", drawn)
+	}
+}
+
 // A trace names what cannot be called, and leaves nothing behind.
 func TestTraceNamesWhatIsMissing(t *testing.T) {
-	needTrace(t)
 	tmp := t.TempDir()
-	cmd := program("--trace", "--stack", "auth optional pam_nosuch.so\nauth required pam_permit.so", "svc", "bob", "authenticate")
+	cmd := program(t, "--trace", "--stack", "auth optional pam_nosuch.so\nauth required pam_permit.so", "svc", "bob", "authenticate")
 	cmd.Env = append(cmd.Env, "TMPDIR="+tmp)
 	_, drawn, status := streams(t, cmd, "")
 	if status != 0 || !strings.Contains(drawn, "cannot be called: ") || !strings.Contains(drawn, "pam_nosuch.so: cannot open shared object file") {
@@ -208,5 +215,77 @@ func TestTraceNamesWhatIsMissing(t *testing.T) {
 	}
 	if left, _ := os.ReadDir(tmp); len(left) != 0 {
 		t.Errorf("%v is left", left)
+	}
+}
+
+// Modules that were called as the files do not explain are listed all the same, by file and line: here a line too long to be traced.
+func TestTraceOfWhatIsNotExplained(t *testing.T) {
+	long := "auth optional pam_permit.so " + strings.Repeat("x", 960) + "\n"
+	_, drawn, status := command(t, "auth required pam_permit.so\n"+long+"auth required pam_permit.so\n", "", "--trace", "svc", "bob", "authenticate")
+	if status != 0 || strings.Count(drawn, "  svc:") != 2 || !strings.Contains(drawn, "  svc:3  required  pam_permit.so  PAM_SUCCESS") ||
+		!strings.Contains(drawn, "the service files do not explain this order") {
+		t.Errorf("%d, %s", status, drawn)
+	}
+}
+
+// A folder for temporary files in which somebody else could put another in place of the copy is not used.
+func TestTraceAvoidsFoldersOfOthers(t *testing.T) {
+	for _, tt := range []struct {
+		mode os.FileMode
+		want bool
+	}{{0o700, true}, {0o777, false}, {os.ModeSticky | 0o777, true}, {0o770, false}} {
+		dir := t.TempDir()
+		if err := os.Chmod(dir, tt.mode); err != nil {
+			t.Fatal(err)
+		}
+		t.Setenv("TMPDIR", dir)
+		if got := temporary() == dir; got != tt.want {
+			t.Errorf("mode %v is used: %v", tt.mode, got)
+		}
+		link := filepath.Join(t.TempDir(), "link")
+		if err := os.Symlink(dir, link); err != nil {
+			t.Fatal(err)
+		}
+		t.Setenv("TMPDIR", link)
+		if got := temporary(); got != "/tmp" {
+			t.Errorf("a link leads to %s", got)
+		}
+	}
+}
+
+// The module that traces is nothing for other programs: with a descriptor that is not pamtester's it does nothing.
+func TestTraceModuleElsewhere(t *testing.T) {
+	trace := traceModuleBuilt(t)
+	out, errs, status := command(t, "auth required "+trace+" 1:0 pam_permit.so\n", "", "svc", "bob", "authenticate=PAM_MODULE_UNKNOWN")
+	if want := "pamtester: authenticate: Module is unknown (PAM_MODULE_UNKNOWN), as expected\n"; out != want || errs != "" || status != 0 {
+		t.Errorf("%q, %q, %d", out, errs, status)
+	}
+}
+
+// Beside a program in a folder for all, anybody may have put a module.
+func TestTraceModuleBeside(t *testing.T) {
+	dir := t.TempDir()
+	program, module := filepath.Join(dir, "pamtester"), filepath.Join(dir, "pam_trace.so")
+	write(t, program, "")
+	if sameOwner(program, module) {
+		t.Error("a module that is not there")
+	}
+	write(t, module, "")
+	if !sameOwner(program, module) {
+		t.Error("a module of the same owner is not used")
+	}
+	if err := os.Chmod(module, 0o666); err != nil {
+		t.Fatal(err)
+	}
+	if sameOwner(program, module) {
+		t.Error("a module that all may write is used")
+	}
+	if os.Geteuid() == 0 {
+		if err := errors.Join(os.Chmod(module, 0o600), os.Chown(module, 1000, 1000)); err != nil {
+			t.Fatal(err)
+		}
+		if sameOwner(program, module) {
+			t.Error("a module of somebody else is used")
+		}
 	}
 }

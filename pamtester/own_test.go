@@ -1,0 +1,17 @@
+package main
+
+import "testing"
+
+func TestOwnOperations(t *testing.T) {
+	try(t, []example{
+		{"environment in order", permit, "", []string{"-EB=2", "-EA=1", "-EB=3", "svc", "bob", "getenvlist"}, "B=3\nA=1\n", "", 0},
+		{"items", permit, "", []string{"-I", "rhost=far", "svc", "bob", "getitem(rhost)", "getitem(TTY)", "getitem(user)"}, "rhost=far\ntty\nuser=bob\n", "", 0},
+		{"a command in the session", permit, "", []string{"-EX=in the stack", "svc", "bob", "open_session", `run(echo "$X")`}, "pamtester: successfully opened a session\nin the stack\n", "", 0},
+		{"the PAM environment wins", permit, "", []string{"-EPATH=/usr/bin:/bin:/pam", "svc", "bob", `run(echo "$PATH")`}, "/usr/bin:/bin:/pam\n", "", 0},
+		{"a command that fails", permit, "", []string{"svc", "bob", "run(exit 3)", "authenticate"}, "", "pamtester: run: exit status 3\n", 1},
+		{"a command that is killed", permit, "", []string{"svc", "bob", "run(kill -TERM $$)"}, "", "pamtester: run: signal: terminated\n", 1},
+		{"two handles", permit, "", []string{"svc", "bob", "authenticate", "end", "start", "acct_mgmt"}, "pamtester: successfully authenticated\npamtester: account management done.\n", "", 0},
+		{"no handle", permit, "", []string{"svc", "bob", "end", "authenticate"}, "", "pamtester: no handle: end came before authenticate\n", 1},
+		{"sleep", permit, "", []string{"svc", "bob", "sleep(x)"}, "", "pamtester: sleep: \"x\" is no number of milliseconds\n", 1},
+	})
+}
