@@ -1,13 +1,14 @@
 package homedir
 
 import (
-	"context"
 	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/pwb-project/pwb/internal/flock"
 )
 
 // lock waits until no other login makes this person's home. The lock is in a folder of root's: a lock on /home could be taken
@@ -26,7 +27,10 @@ func (j *job) lock() (unlock func(), err error) {
 		if err != nil {
 			return nil, fmt.Errorf("lock %s: %w", name, err)
 		}
-		if err := flock(j.ctx, fd); err != nil {
+		if err := flock.NewLine().Lock(j.ctx, fd); err != nil {
+			if j.ctx.Err() != nil {
+				err = fmt.Errorf("%w: %w", ErrBusy, err)
+			}
 			return nil, fmt.Errorf("lock %s: %w", name, err)
 		}
 		if isFile(fd, name) {
@@ -57,42 +61,4 @@ func lockDir(dir string) error {
 		return fmt.Errorf("%s must be a folder that only root can write", dir)
 	}
 	return nil
-}
-
-// flock takes the lock, or gives up when ctx ends; it owns fd until it has returned nil.
-func flock(ctx context.Context, fd int) error {
-	err := unix.Flock(fd, unix.LOCK_EX|unix.LOCK_NB)
-	if err == nil {
-		return nil
-	}
-	if !errors.Is(err, unix.EWOULDBLOCK) {
-		unix.Close(fd)
-		return err
-	}
-	done := make(chan error) // not buffered: either this call gets the lock, or the goroutine lets go of it
-	abandoned := make(chan struct{})
-	go func() {
-		for {
-			err := unix.Flock(fd, unix.LOCK_EX)
-			if errors.Is(err, unix.EINTR) {
-				continue
-			}
-			select {
-			case done <- err:
-			case <-abandoned:
-				unix.Close(fd)
-			}
-			return
-		}
-	}()
-	select {
-	case err := <-done:
-		if err != nil {
-			unix.Close(fd)
-		}
-		return err
-	case <-ctx.Done():
-		close(abandoned)
-		return fmt.Errorf("%w: %w", ErrBusy, context.Cause(ctx))
-	}
 }

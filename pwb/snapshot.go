@@ -66,7 +66,7 @@ func writeSnapshot(c *cli.Context) (err error) {
 	if path == "" {
 		path = r.Join(snapshotPath)
 	}
-	w, err := snapshot.Open(path)
+	w, err := snapshot.Open(c.Context, path)
 	if err != nil {
 		return err
 	}

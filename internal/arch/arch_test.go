@@ -16,12 +16,13 @@ const module = "github.com/pwb-project/pwb/"
 // rooms says which rooms of ours each room may import. Imports point down; doors (worker, signin, scim) never import each
 // other; pwb alone knows them all.
 var rooms = map[string][]string{
-	"homedir":            {},
+	"homedir":            {"internal/flock"},
 	"mkhomedir":          {"homedir", "internal/homemaker"},
 	"internal/homemaker": {"homedir"},
 	"internal/account":   {},
 	"internal/arch":      {},
-	"internal/audit":     {},
+	"internal/audit":     {"internal/flock"},
+	"internal/flock":     {},
 	"internal/passwd":    {"internal/account"},
 	"internal/secret":    {},
 	"internal/config":    {"internal/account", "internal/secret"},
@@ -29,7 +30,7 @@ var rooms = map[string][]string{
 	"internal/web":       {},
 	"internal/ticket":    {"internal/account"},
 	"internal/oauth":     {"internal/ticket"},
-	"internal/snapshot":  {},
+	"internal/snapshot":  {"internal/flock"},
 	"internal/store":     {"internal/account"},
 	"internal/provision": {"internal/account", "internal/passwd", "internal/snapshot", "internal/store", "internal/ticket"},
 	"internal/signin":    {"internal/account", "internal/metrics", "internal/oauth", "internal/passwd", "internal/provision", "internal/secret", "internal/store", "internal/ticket", "internal/web"},

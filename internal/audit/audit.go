@@ -8,6 +8,7 @@ package audit
 import (
 	"bufio"
 	"bytes"
+	"context"
 	"crypto/sha256"
 	"encoding/hex"
 	"encoding/json"
@@ -22,6 +23,8 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/pwb-project/pwb/internal/flock"
 )
 
 // Log is an audit file. It is safe for use by several goroutines and processes: each line is one locked append.
@@ -54,9 +57,6 @@ func (l *Log) Append(event string, fields Fields) (err error) {
 		return fmt.Errorf("audit: %w", err)
 	}
 	defer func() { err = errors.Join(err, f.Close()) }()
-	if err := unix.Flock(int(f.Fd()), unix.LOCK_EX); err != nil { // goes with the descriptor
-		return fmt.Errorf("audit: lock %s: %w", l.Path, err)
-	}
 	last, torn, err := l.last(f)
 	if err != nil {
 		return fmt.Errorf("audit: %w", err)
@@ -74,11 +74,26 @@ func (l *Log) Append(event string, fields Fields) (err error) {
 	return l.writeHead(next)
 }
 
+// patience is how long a line waits for those of others. Whoever keeps the file for longer has been stopped.
+const patience = 5 * time.Second
+
+var queue = flock.NewLine() // of this process's lines
+
+// open opens the file and takes its lock, which goes with the descriptor.
 func (l *Log) open() (*os.File, error) {
 	if err := os.MkdirAll(filepath.Dir(l.Path), 0o700); err != nil {
 		return nil, err
 	}
-	return os.OpenFile(l.Path, os.O_RDWR|os.O_APPEND|os.O_CREATE|unix.O_NOFOLLOW, 0o600)
+	fd, err := unix.Open(l.Path, unix.O_RDWR|unix.O_APPEND|unix.O_CREAT|unix.O_NOFOLLOW|unix.O_CLOEXEC, 0o600)
+	if err != nil {
+		return nil, fmt.Errorf("open %s: %w", l.Path, err)
+	}
+	ctx, cancel := context.WithTimeoutCause(context.Background(), patience, errors.New("another process keeps it; fuser(1) says which"))
+	defer cancel()
+	if err := queue.Lock(ctx, fd); err != nil {
+		return nil, fmt.Errorf("lock %s: %w", l.Path, err)
+	}
+	return os.NewFile(uintptr(fd), l.Path), nil
 }
 
 // line makes the bytes of a line. The hash is its last member, over all bytes before it.

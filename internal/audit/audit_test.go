@@ -9,6 +9,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"time"
 )
 
 func TestMain(m *testing.M) {
@@ -195,4 +196,33 @@ func FuzzParse(f *testing.F) {
 			t.Errorf("%q was taken as %+v", line, h)
 		}
 	})
+}
+
+// A process that was stopped in the middle of a line keeps the file. Decisions are made all the same.
+func TestAFileThatAnotherKeeps(t *testing.T) {
+	l := newLog(t, 1)
+	stopped, err := l.open()
+	if err != nil {
+		t.Fatal(err)
+	}
+	began := time.Now()
+	var wg sync.WaitGroup
+	for range 20 {
+		wg.Go(func() {
+			if err := l.Append("decision", nil); err == nil || !strings.Contains(err.Error(), "another process keeps it") {
+				t.Errorf("Append = %v", err)
+			}
+		})
+	}
+	wg.Wait()
+	if took := time.Since(began); took > 2*patience {
+		t.Errorf("it took %v to give up", took)
+	}
+	stopped.Close()
+	if err := l.Append("decision", nil); err != nil {
+		t.Errorf("when the file is free again: %v", err)
+	}
+	if n, found := verify(t, l); n != 2 || found != "" {
+		t.Errorf("%d lines, %s", n, found)
+	}
 }

@@ -49,7 +49,7 @@ func (p *Publisher) Rewrite(ctx context.Context) error {
 }
 
 func (p *Publisher) write(ctx context.Context, whole bool) (err error) {
-	w, err := snapshot.Open(p.Path)
+	w, err := snapshot.Open(ctx, p.Path)
 	if err != nil {
 		return err
 	}

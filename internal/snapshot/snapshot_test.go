@@ -2,6 +2,7 @@ package snapshot
 
 import (
 	"bufio"
+	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -95,7 +96,7 @@ func (a *asker) expect(question, want string) {
 
 func openAt(t testing.TB, path string) *Writer {
 	t.Helper()
-	w, err := Open(path)
+	w, err := Open(context.Background(), path)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -365,7 +366,7 @@ func TestManyChanges(t *testing.T) {
 // child changes a snapshot for ever; what it changes follows from the revision alone.
 func child(path string) {
 	for {
-		w, err := Open(path)
+		w, err := Open(context.Background(), path)
 		if err != nil {
 			fmt.Println("error", err)
 			os.Exit(1)
@@ -631,7 +632,7 @@ func BenchmarkOneChange(b *testing.B) {
 	i := 0
 	for b.Loop() {
 		i++
-		w, err := Open(path)
+		w, err := Open(context.Background(), path)
 		if err != nil {
 			b.Fatal(err)
 		}
@@ -721,4 +722,19 @@ func TestNoRoomWhileItIsWritten(t *testing.T) {
 	if err := some.fill(b, l); err == nil {
 		t.Error("a file that cannot be written was")
 	}
+}
+
+// A writer that was stopped in the middle keeps the lock. Others give up when they have to, and go on when it lets go.
+func TestAWriterThatWasStopped(t *testing.T) {
+	path := folder(t)
+	stopped := openAt(t, path)
+	ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
+	defer cancel()
+	for range 3 {
+		if w, err := Open(ctx, path); !errors.Is(err, context.DeadlineExceeded) {
+			t.Errorf("Open = %v, %v", w, err)
+		}
+	}
+	stopped.Close()
+	openAt(t, path)
 }

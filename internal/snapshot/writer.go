@@ -1,6 +1,7 @@
 package snapshot
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"os"
@@ -9,8 +10,11 @@ import (
 	"slices"
 	"sync/atomic"
 	"syscall"
+	"time"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/pwb-project/pwb/internal/flock"
 )
 
 // ErrFull is returned by Apply when the file has no room: write it anew, with Replace.
@@ -23,9 +27,15 @@ type Writer struct {
 	file *file // nil when there is none that can be changed
 }
 
-// Open waits for the lock and opens the snapshot for changes. A file that is not there, is damaged, or was last changed before
-// the machine went down is no error: Revision is then -1, and Replace writes it. The folder is made when it is missing.
-func Open(path string) (*Writer, error) {
+// patience is within the ten seconds that a host gives a call: whoever keeps the lock for longer has been stopped, mostly.
+const patience = 8 * time.Second
+
+var line = flock.NewLine() // of this process's writers; it writes one snapshot
+
+// Open waits for the lock, until ctx ends and some seconds at most, and opens the snapshot for changes. A file that is not there,
+// is damaged, or was last changed before the machine went down is no error: Revision is then -1, and Replace writes it. The folder
+// is made when it is missing.
+func Open(ctx context.Context, path string) (*Writer, error) {
 	dir := filepath.Dir(path)
 	if err := makeFolder(dir); err != nil {
 		return nil, fmt.Errorf("open the snapshot: %w", err)
@@ -33,18 +43,17 @@ func Open(path string) (*Writer, error) {
 	if err := ownFolder(dir); err != nil {
 		return nil, fmt.Errorf("open the snapshot: %w", err)
 	}
-	lock, err := os.OpenFile(filepath.Join(dir, ".lock"), os.O_RDWR|os.O_CREATE|unix.O_NOFOLLOW, 0o600)
+	name := filepath.Join(dir, ".lock")
+	lock, err := unix.Open(name, unix.O_RDWR|unix.O_CREAT|unix.O_NOFOLLOW|unix.O_CLOEXEC, 0o600)
 	if err != nil {
-		return nil, fmt.Errorf("open the snapshot: %w", err)
+		return nil, fmt.Errorf("open the snapshot: %s: %w", name, err)
 	}
-	for err = unix.EINTR; errors.Is(err, unix.EINTR); {
-		err = unix.Flock(int(lock.Fd()), unix.LOCK_EX)
-	}
-	if err != nil {
-		lock.Close()
+	ctx, cancel := context.WithTimeoutCause(ctx, patience, fmt.Errorf("another process keeps %s; fuser(1) says which", name))
+	defer cancel()
+	if err := line.Lock(ctx, lock); err != nil {
 		return nil, fmt.Errorf("lock the snapshot: %w", err)
 	}
-	w := &Writer{path: path, lock: lock}
+	w := &Writer{path: path, lock: os.NewFile(uintptr(lock), name)}
 	w.file = mapForChange(path)
 	return w, nil
 }
