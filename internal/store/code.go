@@ -187,13 +187,16 @@ func (s *Store) SigningKey(ctx context.Context, first TicketKey) (TicketKey, err
 	return all[0], nil
 }
 
-// RotateTicketKey adds a key. Those before it end at othersEnd, and those that are over are forgotten.
+// RotateTicketKey adds a key. Those before it end at othersEnd, and those that are over or have not begun to sign are forgotten.
 func (s *Store) RotateTicketKey(ctx context.Context, k TicketKey, othersEnd time.Time) error {
 	err := s.write(ctx, func(tx *sql.Tx) error {
-		if _, err := tx.ExecContext(ctx, "DELETE FROM ticket_key WHERE ends < ? OR signs_from > ?", s.now().Unix(), s.now().Unix()); err != nil {
+		now := s.now().Unix()
+		if _, err := tx.ExecContext(ctx, "DELETE FROM ticket_key WHERE ends < ? OR signs_from > ?", now, now); err != nil {
 			return err
 		}
-		if _, err := tx.ExecContext(ctx, "UPDATE ticket_key SET ends = ? WHERE ends IS NULL OR ends > ?", othersEnd.Unix(), othersEnd.Unix()); err != nil {
+		// Who signs now does so until the new key does, also when its end was near for the sake of a key that has just gone.
+		const end = "UPDATE ticket_key SET ends = ?1 WHERE ends IS NULL OR ends > ?1 OR id = (SELECT id FROM ticket_key ORDER BY signs_from DESC, id LIMIT 1)"
+		if _, err := tx.ExecContext(ctx, end, othersEnd.Unix()); err != nil {
 			return err
 		}
 		return insertTicketKey(ctx, tx, k)

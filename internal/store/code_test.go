@@ -218,4 +218,14 @@ func TestKeysOfSessionTickets(t *testing.T) {
 		t.Fatal(err)
 	}
 	check("at once", "third", "third")
+	// A second thought takes the place of the first: until it signs, the key that signs now goes on.
+	for _, k := range []TicketKey{key("fourth", now.Add(24*time.Hour)), key("fifth", now.Add(48*time.Hour))} {
+		if err := s.RotateTicketKey(ctx, k, k.SignsFrom.Add(time.Hour)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	*now = now.Add(47 * time.Hour)
+	check("before the second thought signs", "third", "fifth", "third")
+	*now = now.Add(61 * time.Minute)
+	check("when it signs", "fifth", "fifth", "third")
 }
