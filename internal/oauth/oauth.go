@@ -131,7 +131,7 @@ func (c *Client) discover(ctx context.Context) (ticket.Endpoints, error) {
 		}
 		c.why = err
 		if ctx.Err() == nil {
-			c.failed = now
+			c.failed = c.cfg.Now() // not before it was asked: those who wait would each ask a silent provider, one after the other
 		}
 	}
 	if age >= 0 && age < staleAtMost {

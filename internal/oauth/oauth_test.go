@@ -7,6 +7,8 @@ import (
 	"net/http"
 	"net/url"
 	"strings"
+	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -95,6 +97,30 @@ func TestDiscovery(t *testing.T) {
 		if _, err := client(t, idp).AuthURL(t.Context(), Request{RedirectURI: "x", State: "s", Nonce: "n", Verifier: "v"}); !errors.Is(err, ErrUnreachable) {
 			t.Errorf("%s: %v", name, err)
 		}
+	}
+}
+
+// Those who wait while a provider is asked that does not answer share its silence: they do not each ask again.
+func TestManyAndASilentProvider(t *testing.T) {
+	idp := oidctest.New(t, "")
+	c := client(t, idp)
+	var asked atomic.Int32
+	idp.Lie(func(w http.ResponseWriter, r *http.Request, truth []byte) {
+		asked.Add(1)
+		time.Sleep(pause + 100*time.Millisecond)
+		w.WriteHeader(http.StatusGatewayTimeout)
+	})
+	var wg sync.WaitGroup
+	for range 4 {
+		wg.Go(func() {
+			if err := c.CheckIssuer(t.Context(), ""); !errors.Is(err, ErrUnreachable) {
+				t.Errorf("CheckIssuer = %v", err)
+			}
+		})
+	}
+	wg.Wait()
+	if n := asked.Load(); n != 1 {
+		t.Errorf("asked %d times", n)
 	}
 }
 
