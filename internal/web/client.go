@@ -47,16 +47,27 @@ func (s *Server) client(r *http.Request) (Client, error) {
 	}
 	hops := strings.Split(strings.Join(r.Header.Values("X-Forwarded-For"), ","), ",")
 	for i := len(hops) - 1; i >= 0; i-- {
-		addr, err := netip.ParseAddr(strings.TrimSpace(hops[i]))
-		if err != nil {
+		addr, ok := hop(strings.TrimSpace(hops[i]))
+		if !ok {
 			break // nobody's address: the hop before it is as far as can be told
 		}
-		c.Addr = addr.Unmap().WithZone("")
+		c.Addr = addr
 		if !s.trusted(c.Addr) {
 			break
 		}
 	}
 	return c, nil
+}
+
+// hop reads an address of X-Forwarded-For. Azure's gateways write the client's port behind it.
+func hop(text string) (netip.Addr, bool) {
+	addr, err := netip.ParseAddr(text)
+	if err != nil {
+		var withPort netip.AddrPort
+		withPort, err = netip.ParseAddrPort(text)
+		addr = withPort.Addr()
+	}
+	return addr.Unmap().WithZone(""), err == nil
 }
 
 func (s *Server) trusted(addr netip.Addr) bool {

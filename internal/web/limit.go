@@ -8,7 +8,7 @@ import (
 )
 
 // Connections at once. One address alone cannot take all of them, unless it is a proxy's or this machine's, behind which
-// everybody may be.
+// everybody may be. A network of 64 bits counts as one address: whoever has one of IPv6 has them all.
 const (
 	maxConns        = 32 << 10
 	maxConnsOfOne   = 256
@@ -67,11 +67,12 @@ func addrOf(c net.Conn) netip.Addr {
 func (l *limiter) take(addr netip.Addr) bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if l.all >= l.most || l.from[addr] >= maxConnsOfOne && !l.exempt(addr) {
+	one := network(addr)
+	if l.all >= l.most || l.from[one] >= maxConnsOfOne && !l.exempt(addr) {
 		return false
 	}
 	l.all++
-	l.from[addr]++
+	l.from[one]++
 	return true
 }
 
@@ -79,9 +80,21 @@ func (l *limiter) leave(addr netip.Addr) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.all--
-	if l.from[addr]--; l.from[addr] == 0 {
-		delete(l.from, addr)
+	one := network(addr)
+	if l.from[one]--; l.from[one] == 0 {
+		delete(l.from, one)
 	}
+}
+
+func network(addr netip.Addr) netip.Addr {
+	if !addr.Is6() {
+		return addr
+	}
+	p, err := addr.WithZone("").Prefix(64)
+	if err != nil {
+		return addr
+	}
+	return p.Addr()
 }
 
 // limited gives its place back when it is closed.

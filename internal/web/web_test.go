@@ -113,6 +113,8 @@ func TestWhoTheClientIs(t *testing.T) {
 		{"who writes the header himself", "10.0.0.1:1", "10.0.0.7, 203.0.113.9", "http", "203.0.113.9", false},
 		{"with an address that is none", "10.0.0.1:1", "203.0.113.9, unknown", "https", "10.0.0.1", true},
 		{"who asks for https himself", "10.0.0.1:1", "203.0.113.9", "https, http", "203.0.113.9", false},
+		{"behind a proxy that writes ports", "10.0.0.1:1", "203.0.113.9:50123", "https", "203.0.113.9", true},
+		{"behind one that writes ports of IPv6", "10.0.0.1:1", "[2001:db8::9]:50123, 10.0.0.2:443", "https", "2001:db8::9", true},
 		{"an IPv4 address in IPv6", "[::ffff:192.0.2.1]:1", "", "", "192.0.2.1", false},
 	} {
 		r, _ := http.NewRequest("GET", "/", nil)
@@ -193,6 +195,16 @@ func TestOneAddressCannotTakeAllConnections(t *testing.T) {
 		t.Error("over the limit of all")
 	}
 	l.leave(one)
+	mine := &limiter{most: 2 * maxConnsOfOne, from: map[netip.Addr]int{}, exempt: netip.Addr.IsLoopback}
+	taken := 0
+	for i := range maxConnsOfOne + 1 { // one network of IPv6
+		if mine.take(netip.AddrFrom16([16]byte{0: 0x20, 1: 1, 13: 1, 14: byte(i >> 8), 15: byte(i)})) {
+			taken++
+		}
+	}
+	if taken != maxConnsOfOne || !mine.take(netip.MustParseAddr("2001:db8::1")) {
+		t.Errorf("one network has %d connections", taken)
+	}
 	if !l.take(netip.MustParseAddr("127.0.0.1")) || len(l.from) != 3 {
 		t.Errorf("a place that was given back: %v", l.from)
 	}
