@@ -19,6 +19,7 @@ import (
 	"os/exec"
 	"os/signal"
 	"path/filepath"
+	"regexp"
 	"strconv"
 	"strings"
 	"syscall"
@@ -56,24 +57,55 @@ func loginCommand() *cli.Command {
 }
 
 // askpass is pwb as ssh's SSH_ASKPASS: the only argument is ssh's prompt. Questions that are not for a ticket, such as whether a
-// host's key is right, get no answer: that is for a person.
+// host's key is right, get no answer: that is for a person. Nor do hosts that are not the server's: whoever asks gets a code that
+// opens the person's account.
 func askpass(prompt string) int {
-	if kind := os.Getenv("SSH_ASKPASS_PROMPT"); kind != "" || !asksForTicket(prompt) {
+	host, ticket := asksForTicket(prompt)
+	if kind := os.Getenv("SSH_ASKPASS_PROMPT"); kind != "" || !ticket {
 		fmt.Fprintf(os.Stderr, "pwb: not a question for a ticket: %q\n", prompt)
 		return 1
 	}
-	if err := loginTo(context.Background(), os.Stdout, os.Stderr, "", "", false); err != nil {
+	base, err := loginServer("")
+	if err == nil {
+		err = mayHaveCode(base, host)
+	}
+	if err == nil {
+		err = loginTo(context.Background(), os.Stdout, os.Stderr, base.String(), "", false)
+	}
+	if err != nil {
 		fmt.Fprintf(os.Stderr, "pwb: %v\n", err)
 		return 1
 	}
 	return 0
 }
 
-// asksForTicket knows the prompts of pam_pwb and of sshd's password method. A private key's passphrase is none of pwb's business.
-func asksForTicket(prompt string) bool {
-	text := strings.ToLower(strings.TrimSpace(prompt))
-	return strings.HasSuffix(text, "ticket:") || strings.HasSuffix(text, "sign in at another device:") ||
-		strings.HasSuffix(text, "'s password:") || strings.HasSuffix(text, ") password:")
+var (
+	passwordPrompt = regexp.MustCompile(`^[^()]+@([^@()]+)'s [Pp]assword: *$`)
+	hostsPrompt    = regexp.MustCompile(`(?s)^\([^()]+@([^@()]+)\) (.*)$`) // before each prompt of a host's own, since OpenSSH 8.5
+)
+
+// asksForTicket knows the prompts of pam_pwb and of sshd's password method, and says which host asks, in ssh's own words. A private
+// key's passphrase is none of pwb's business.
+func asksForTicket(prompt string) (host string, ok bool) {
+	if m := passwordPrompt.FindStringSubmatch(prompt); m != nil {
+		return m[1], true
+	}
+	m := hostsPrompt.FindStringSubmatch(prompt)
+	if m == nil {
+		return "", false
+	}
+	text := strings.ToLower(strings.TrimSpace(m[2]))
+	return m[1], strings.HasSuffix(text, "ticket:") || strings.HasSuffix(text, "sign in at another device:") || strings.HasSuffix(text, "password:")
+}
+
+// mayHaveCode refuses hosts other than the server and those that the person has named.
+func mayHaveCode(base *url.URL, host string) error {
+	for _, name := range append(strings.Split(ofFile("hosts"), ","), base.Hostname()) {
+		if strings.EqualFold(strings.TrimSpace(name), host) {
+			return nil
+		}
+	}
+	return fmt.Errorf("a code of %s is not for host %q; if that takes them too, write hosts=%s into ~/.config/pwb/login.conf", base.Host, host, host)
 }
 
 func loginTo(ctx context.Context, out, errout io.Writer, server, user string, noBrowser bool) error {
@@ -107,7 +139,7 @@ func loginTo(ctx context.Context, out, errout io.Writer, server, user string, no
 
 // loginServer finds out which server's sign-in page is meant: the argument, PWB_SERVER, or the person's own file.
 func loginServer(argument string) (*url.URL, error) {
-	for _, text := range []string{argument, os.Getenv("PWB_SERVER"), serverOfFile()} {
+	for _, text := range []string{argument, os.Getenv("PWB_SERVER"), ofFile("server")} {
 		if text != "" {
 			return parseServer(text)
 		}
@@ -115,7 +147,8 @@ func loginServer(argument string) (*url.URL, error) {
 	return nil, errors.New("no server; give its address, set PWB_SERVER, or write server=https://SERVER into ~/.config/pwb/login.conf")
 }
 
-func serverOfFile() string {
+// ofFile returns what the person's own file says of a name.
+func ofFile(setting string) string {
 	dir, err := os.UserConfigDir()
 	if err != nil {
 		return ""
@@ -127,7 +160,7 @@ func serverOfFile() string {
 	defer f.Close()
 	for lines := bufio.NewScanner(io.LimitReader(f, loginAnswer)); lines.Scan(); {
 		name, value, _ := strings.Cut(lines.Text(), "=")
-		if strings.TrimSpace(name) == "server" {
+		if strings.TrimSpace(name) == setting {
 			return strings.TrimSpace(value)
 		}
 	}

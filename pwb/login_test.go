@@ -194,17 +194,28 @@ func TestAskpass(t *testing.T) {
 		{"Allow use of key x? ", "SSH_ASKPASS_PROMPT=confirm", "not a question for a ticket"},
 		{"(carol@host) Ticket: ", "X=1", "no server; give its address, set PWB_SERVER"},
 		{"(carol@host) Ticket: ", "PWB_SERVER=http://workbench.example.com", "is not https"},
+		// A host that is not the server's gets no code: it could use it there.
+		{"carol@evil.example's password: ", "PWB_SERVER=" + p.URL, `is not for host "evil.example"; if that takes them too, write hosts=evil.example into`},
+		{"(carol@evil.example) Ticket: ", "PWB_SERVER=" + p.URL, `is not for host "evil.example"`},
+		{"(carol@evil.example) carol@127.0.0.1's password: ", "PWB_SERVER=" + p.URL, `is not for host "evil.example"`},
+		{"(carol@evil.example) (carol@127.0.0.1) Ticket: ", "PWB_SERVER=" + p.URL, `is not for host "evil.example"`},
+		{"Ticket: ", "PWB_SERVER=" + p.URL, "not a question for a ticket"},
 	} {
 		if out, errs, status := ask(tt.prompt, tt.env); status != 1 || out != "" || !strings.Contains(errs, tt.want) {
 			t.Errorf("%q: %q, %q, %d; want %q", tt.prompt, out, errs, status, tt.want)
 		}
 	}
 	os.MkdirAll(filepath.Join(home, "pwb"), 0o755)
-	os.WriteFile(filepath.Join(home, "pwb", "login.conf"), []byte("# mine\nserver = https://host.example:0/\n"), 0o644)
+	os.WriteFile(filepath.Join(home, "pwb", "login.conf"), []byte("# mine\nserver = https://host.example:0/\nhosts = login1.example, login2.example\n"), 0o644)
 	t.Setenv("XDG_CONFIG_HOME", home)
 	t.Setenv("PWB_SERVER", "")
 	if u, err := loginServer(""); err != nil || u.String() != "https://host.example:0" {
 		t.Errorf("loginServer = %v, %v", u, err)
+	}
+	for host, want := range map[string]bool{"host.example": true, "LOGIN2.example": true, "login3.example": false, "": false} {
+		if err := mayHaveCode(&url.URL{Host: "host.example:0"}, host); (err == nil) != want {
+			t.Errorf("mayHaveCode(%q) = %v", host, err)
+		}
 	}
 	for _, bad := range []string{"http://workbench.example.com", "https://a:b@host", "https://host/?x", "ftp://host", "https://", "http://127.0.0.1.evil.example"} {
 		if u, err := parseServer(bad); err == nil {
