@@ -3,11 +3,14 @@ package hosttest
 import (
 	"context"
 	"crypto/sha256"
+	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -41,7 +44,22 @@ func (m *machine) bound() {
 // noSecrets reads everything that is kept of what happened, and finds none of the tickets in it.
 func (m *machine) noSecrets(tickets ...string) {
 	m.t.Helper()
-	for _, name := range []string{m.log, "/var/log/pwb/audit.log", "/var/lib/pwb/pwb.db", "/var/lib/pwb/pwb.db-wal"} {
+	names := []string{m.log}
+	if m.worker != nil {
+		names = append(names, fmt.Sprintf("/proc/%d/environ", m.worker.Process.Pid), fmt.Sprintf("/proc/%d/cmdline", m.worker.Process.Pid))
+	}
+	for _, dir := range []string{"/mnt/etc/upper", "/mnt/var/upper", "/run", "/home"} { // all that this machine has besides the real one's
+		err := filepath.WalkDir(dir, func(name string, d fs.DirEntry, err error) error {
+			if err == nil && d.Type().IsRegular() {
+				names = append(names, name)
+			}
+			return err
+		})
+		if err != nil && !errors.Is(err, fs.ErrNotExist) {
+			m.t.Error(err)
+		}
+	}
+	for _, name := range names {
 		text, _ := os.ReadFile(name)
 		for _, one := range tickets {
 			for _, part := range []string{one, strings.ReplaceAll(one, "-", ""), one[len(one)-20:]} {
@@ -50,6 +68,9 @@ func (m *machine) noSecrets(tickets ...string) {
 				}
 			}
 		}
+	}
+	if !slices.Contains(names, "/mnt/var/upper/lib/pwb/pwb.db") || !slices.Contains(names, "/mnt/var/upper/log/pwb/audit.log") {
+		m.t.Errorf("looked into %q alone", names)
 	}
 }
 
@@ -80,13 +101,54 @@ func TestACodeOpensASession(t *testing.T) {
 		m.expect(m.code(user, "--host", strings.ToUpper(here))+"\n", 0, "", pamtester(user, "authenticate")...)
 		m.expect(ticket.NewCode()+"\n", 1, "Authentication failure", pamtester(user, "authenticate")...)
 		m.expect("pwb-not-a-code\n", 1, "Authentication failure", pamtester(user, "authenticate")...)
-		m.noSecrets(code, kept, other)
+		token := m.ticket()
+		m.expect(token+"\n", 1, "", pamtester("bob", "authenticate")...)
+		m.noSecrets(code, kept, other, token)
 		if m.worker != nil {
 			for _, want := range []string{"this ticket has been spent", "the code is for somewhere else", "the account is locked", "no such code was given out", "ticket=code"} {
 				m.logged(want)
 			}
 		}
 	})
+}
+
+// A process that is stopped while it shows accounts to other programs keeps what that needs. Logins which must wait for it end
+// within what a host gives them, those which need not go on, and a worker has places left for both.
+func TestALockThatAStoppedProcessKeeps(t *testing.T) {
+	m := newMachine(t, "")
+	m.start()
+	m.bound()
+	stopped := exec.Command("flock", "/var/lib/pwb-nss/.lock", "sleep", "600")
+	stopped.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
+	if err := stopped.Start(); err != nil {
+		t.Fatal(err)
+	}
+	free := sync.OnceFunc(func() { syscall.Kill(-stopped.Process.Pid, syscall.SIGKILL); stopped.Wait() })
+	defer free()
+	m.until("the lock is kept", func() bool { return exec.Command("flock", "-n", "/var/lib/pwb-nss/.lock", "true").Run() != nil })
+	m.expect(m.code(user)+"\n", 0, "", pamtester(user, "authenticate", "acct_mgmt")...)
+	s, tickets := m.counter("/var/lib/pwb/pwb.db")
+	if err := errors.Join(s.SetActive(t.Context(), user, false), s.SetActive(t.Context(), user, true)); err != nil {
+		t.Fatal(err)
+	}
+	began := time.Now()
+	var wg sync.WaitGroup
+	for range 3 {
+		code, err := tickets.Code(t.Context(), user, provision.CodeFor{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		wg.Go(func() {
+			m.expect(code.Text+"\n", 1, "cannot retrieve authentication info", pamtester(user, "authenticate")...)
+		})
+	}
+	wg.Wait()
+	if took := time.Since(began); took > 10*time.Second {
+		t.Errorf("three logins took %v", took)
+	}
+	m.until("the worker says so", func() bool { b, _ := os.ReadFile(m.log); return strings.Contains(string(b), "another process keeps") })
+	free()
+	m.expect(m.code(user)+"\n", 0, "", pamtester(user, "authenticate", "acct_mgmt")...)
 }
 
 // The admission rules stand in the account phase, whatever the ticket was.
