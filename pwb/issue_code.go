@@ -79,7 +79,7 @@ func issueCode(d *desk) error {
 		return err
 	}
 	// No code leaves before it is kept who gave it out, and why.
-	err = d.changed("issue-code", map[string]any{
+	err = d.keep("issue-code", map[string]any{
 		"user": name, "subject": a.Identity.Key(), "reason": reason, "service": d.String("service"), "host": d.String("host"), "expires": when(issued.Expires),
 	})
 	if err != nil {
