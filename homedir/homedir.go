@@ -36,6 +36,7 @@ var (
 	ErrReplaced = errors.New("somebody has moved the home directory while it was made")
 	ErrNoParent = errors.New("the folder that the home directory belongs in is not there")
 	ErrSite     = errors.New("somebody else has taken the name that the home directory is built under")
+	ErrOwner    = errors.New("uid or gid 4294967295 is nobody's")
 )
 
 // Modes says which permission bits a home gets. Its zero value gives nothing to group and others.
@@ -64,6 +65,9 @@ func (m Modes) dir(src uint32) uint32  { return (src&0o777 | 0o700) & m.allow() 
 
 // Owner is whose the home will be.
 type Owner struct{ UID, GID uint32 }
+
+// noID is what chown(2) takes for "keep": the home would stay root's.
+const noID = ^uint32(0)
 
 // DefaultSkel is the skeleton when none is named. Only this one may be missing.
 const DefaultSkel = "/etc/skel"
@@ -107,6 +111,9 @@ func Make(ctx context.Context, home string, owner Owner, opts Options) (Result, 
 	clean, err := cleanPath(home)
 	if err != nil {
 		return Result{}, fmt.Errorf("home directory %q: %w", home, err)
+	}
+	if owner.UID == noID || owner.GID == noID {
+		return Result{}, fmt.Errorf("home directory %q: %w", home, ErrOwner)
 	}
 	j := &job{ctx: ctx, home: clean, owner: owner, opts: opts}
 	j.result.Path = clean
@@ -325,30 +332,21 @@ func notInside(parent, skel int) error {
 // build makes the home beside its place and moves it there. It is one sequence: each step is safe because of those before it.
 func (j *job) build(skel, parent int) (err error) {
 	name := stageName(j.owner.UID)
-	top, err := j.makeStage(parent, name)
+	top, given, err := j.makeStage(parent, name)
 	if err != nil {
 		return err
 	}
 	defer unix.Close(top)
-	placed := false
+	placed := given
 	defer func() {
 		if err != nil && !placed { // afterwards the tree is its owner's, and not ours to remove
 			err = errors.Join(err, removeTree(parent, name, top))
 		}
 	}()
-	if skel >= 0 {
-		c := &copier{job: j, src: skel, dst: top}
-		if err := c.run(); err != nil {
+	if !given {
+		if err := j.fill(skel, top); err != nil {
 			return err
 		}
-	}
-	if !j.opts.NoSync {
-		if err := j.syncTree(top); err != nil {
-			return err
-		}
-	}
-	if err := context.Cause(j.ctx); err != nil {
-		return err
 	}
 	// Only a whole tree is given away: its owner's processes may walk and change it from here on.
 	if err := unix.Fchown(top, int(j.owner.UID), int(j.owner.GID)); err != nil {
@@ -376,6 +374,22 @@ func (j *job) build(skel, parent int) (err error) {
 	return j.fsyncParent(parent)
 }
 
+// fill copies the skeleton into the building site, and brings it to the disk.
+func (j *job) fill(skel, top int) error {
+	if skel >= 0 {
+		c := &copier{job: j, src: skel, dst: top}
+		if err := c.run(); err != nil {
+			return err
+		}
+	}
+	if !j.opts.NoSync {
+		if err := j.syncTree(top); err != nil {
+			return err
+		}
+	}
+	return context.Cause(j.ctx)
+}
+
 func (j *job) isInPlace(parent, top int) error {
 	var ours, placed unix.Stat_t
 	if err := unix.Fstat(top, &ours); err != nil {
@@ -388,51 +402,80 @@ func (j *job) isInPlace(parent, top int) error {
 	return nil
 }
 
-// makeStage makes the building site: 0700 and root's, so that nobody can look in or plant anything. Its name is always the
-// same: what a crash has left is found without a search, and under the lock it is nobody's.
-func (j *job) makeStage(parent int, name string) (int, error) {
+// siteMode is the building site's: nobody can look in or plant anything. The sticky bit, of no effect there, is how the site of
+// an earlier login is known from a folder that somebody has moved there.
+const siteMode = unix.S_ISVTX | 0o700
+
+// makeStage makes the building site, root's alone. Its name is always the same: what a crash has left is found without a search,
+// and under the lock it is nobody's. given says that an earlier login was cut off when the home was whole and its owner's, and
+// only lacked its name.
+func (j *job) makeStage(parent int, name string) (top int, given bool, err error) {
 	j.hand.label.next(func() string { return j.home }, unix.S_IFDIR)
-	err := unix.Mkdirat(parent, name, 0o700)
+	err = unix.Mkdirat(parent, name, siteMode)
 	if errors.Is(err, unix.EEXIST) {
-		if err := j.clearStage(parent, name); err != nil {
-			return -1, fmt.Errorf("clear away %s, which an earlier login left: %w", name, err)
+		top, err = j.takeOver(parent, name)
+		if err != nil {
+			return -1, false, fmt.Errorf("%s, which an earlier login left: %w", name, err)
 		}
-		err = unix.Mkdirat(parent, name, 0o700)
+		if top >= 0 {
+			return top, true, nil
+		}
+		err = unix.Mkdirat(parent, name, siteMode)
 	}
 	if err != nil {
-		return -1, err
+		return -1, false, err
 	}
-	top, err := openDir(parent, name, unix.O_RDONLY)
+	top, err = openDir(parent, name, unix.O_RDONLY)
 	if err != nil {
-		return -1, err
+		return -1, false, err
 	}
-	var st unix.Stat_t
-	if err := errors.Join(unix.Fstat(top, &st), unix.Fchown(top, os.Geteuid(), os.Getegid()), unix.Fchmod(top, 0o700)); err != nil {
+	err = mustBeNew(top)
+	if err == nil {
+		err = errors.Join(unix.Fchown(top, os.Geteuid(), os.Getegid()), unix.Fchmod(top, siteMode))
+	}
+	if err != nil {
 		unix.Close(top)
-		return -1, errors.Join(err, unix.Unlinkat(parent, name, unix.AT_REMOVEDIR))
+		return -1, false, err
 	}
-	return top, nil
+	return top, false, nil
 }
 
-// clearStage removes what an earlier login left: root's, or its owner's when it was cut off just before the rename. Where
-// others can write beside the home, anybody may have made the name: what is theirs is not ours to walk through.
-func (j *job) clearStage(parent int, name string) error {
+// takeOver removes what an earlier login left of its building site, and returns -1; or returns the home, when it was given away
+// already. Where others can write beside the home, anybody may have made the name, or moved a folder of root's or the owner's
+// there: what is not known to be ours is not walked through, and what is the owner's is not removed.
+func (j *job) takeOver(parent int, name string) (int, error) {
 	stale, err := openDir(parent, name, unix.O_RDONLY)
 	if errors.Is(err, unix.ENOTDIR) || errors.Is(err, unix.ELOOP) {
-		return ErrSite
+		return -1, ErrSite
 	}
 	if err != nil {
-		return err
+		return -1, err
 	}
-	defer unix.Close(stale)
 	var st unix.Stat_t
-	if err := unix.Fstat(stale, &st); err != nil {
+	err = unix.Fstat(stale, &st)
+	switch {
+	case err != nil:
+	case int(st.Uid) == os.Geteuid() && st.Mode&0o1077 == unix.S_ISVTX:
+		err = removeTree(parent, name, stale)
+	case st.Uid == j.owner.UID:
+		return stale, nil
+	default:
+		err = fmt.Errorf("%w: uid %d, mode %04o", ErrSite, st.Uid, st.Mode&0o7777)
+	}
+	unix.Close(stale)
+	return -1, err
+}
+
+// mustBeNew refuses a folder that is not the one just made under its name: where others may rename, another may be there.
+func mustBeNew(dir int) error {
+	var st unix.Stat_t
+	if err := unix.Fstat(dir, &st); err != nil {
 		return err
 	}
-	if int(st.Uid) != os.Geteuid() && st.Uid != j.owner.UID {
-		return fmt.Errorf("%w: uid %d", ErrSite, st.Uid)
+	if int(st.Uid) != os.Geteuid() {
+		return ErrReplaced
 	}
-	return removeTree(parent, name, stale)
+	return list(dir, func(entry) error { return ErrReplaced })
 }
 
 // renameNoReplace moves without replacing. File systems that cannot (NFS) get a plain rename: a directory can replace an empty

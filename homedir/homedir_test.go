@@ -256,6 +256,17 @@ func TestPaths(t *testing.T) {
 	}
 }
 
+// chown(2) takes -1 for "keep": such a home would be root's.
+func TestAnOwnerThatIsNobody(t *testing.T) {
+	p := newPlace(t)
+	for _, o := range []Owner{{^uint32(0), 4712}, {4711, ^uint32(0)}} {
+		if _, err := Make(ctx, p.home(), o, p.opts); !errors.Is(err, ErrOwner) {
+			t.Errorf("%+v: %v, want %v", o, err, ErrOwner)
+		}
+	}
+	p.nothing()
+}
+
 func TestWhatIsThereIsLeftAlone(t *testing.T) {
 	p := newPlace(t)
 	p.skel("file", "x", 0o644)

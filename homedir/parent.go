@@ -93,7 +93,10 @@ func (j *job) makeParent(dir int, name string) (int, string, error) {
 		return -1, "", err
 	}
 	if made == nil { // a set-gid folder above, an ACL or a umask must not decide
-		if err := errors.Join(unix.Fchown(fd, 0, 0), unix.Fchmod(fd, 0o755), j.fsyncParent(dir)); err != nil {
+		if err = mustBeNew(fd); err == nil {
+			err = errors.Join(unix.Fchown(fd, 0, 0), unix.Fchmod(fd, 0o755), j.fsyncParent(dir))
+		}
+		if err != nil {
 			unix.Close(fd)
 			return -1, "", err
 		}
