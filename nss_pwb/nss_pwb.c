@@ -301,7 +301,7 @@ begin(int which, int *errnop, status *ret_answer)
 		*ret_answer = said(errno == EAGAIN ? -EAGAIN : -errno, errnop);
 		return NULL;
 	}
-	if (w->snapshot.base == NULL) {
+	if (!walk_is_open(w)) {
 		r = walk_open(w);
 		if (r < 0) {
 			*ret_answer = said(r, errnop);

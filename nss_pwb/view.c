@@ -15,11 +15,11 @@ struct counter {
 	char line[60];
 };
 
-/* What a fork must not copy: who is reading, who is loading, who is walking. The page is zero in a child (MADV_WIPEONFORK). */
+/* What a fork must not copy: who is reading, who is loading, who is in a walk. The page is zero in a child (MADV_WIPEONFORK). */
 struct shared {
 	struct counter readers[2][STRIPES];
 	_Atomic uint32_t loading;
-	struct walk walk[WALKS];
+	_Atomic uint32_t walking[WALKS];
 };
 
 /* What a fork may copy: mappings are a child's too. A place that was being filled is not whole, and is filled anew. */
@@ -30,6 +30,7 @@ static struct place {
 static _Atomic uint32_t current; /* 0: none; else the number of a place, plus one */
 static _Atomic uint64_t looked;  /* second of the last look at the path */
 static struct shared *_Atomic shared_page;
+static struct walk walks[WALKS]; /* likewise: one that was being opened or closed is opened anew */
 
 static struct shared *
 shared(void)
@@ -138,6 +139,7 @@ view_take(struct view *ret_view)
 {
 	struct shared *s = shared();
 	bool reloaded = false;
+	struct view own;
 	int r;
 
 	for (int i = 0; s != NULL && i < RETRIES; i++) {
@@ -169,10 +171,12 @@ view_take(struct view *ret_view)
 			reloaded = true;
 			continue;
 		}
-		if (r != -EBUSY)
-			return 0; /* the path is gone, or another's (chroot): what is mapped is still the best that is known */
-		view_leave(ret_view);
-		break;
+		if (r == -EBUSY && private_view(&own) == 0) {
+			view_leave(ret_view);
+			*ret_view = own;
+			ret_view->snapshot = &ret_view->own;
+		}
+		return 0; /* the path is gone, or another's (chroot): what is mapped is still the best that is known */
 	}
 	return private_view(ret_view);
 }
@@ -198,8 +202,10 @@ walk_enter(int which)
 	}
 	for (int i = 0; i < RETRIES; i++) { /* glibc lets in one at a time; who calls the module directly may not */
 		none = 0;
-		if (atomic_compare_exchange_strong(&s->walk[which].busy, &none, 1))
-			return &s->walk[which];
+		if (atomic_compare_exchange_strong(&s->walking[which], &none, 1)) {
+			walks[which].busy = &s->walking[which];
+			return &walks[which];
+		}
 		sched_yield();
 	}
 	errno = EAGAIN;
@@ -209,19 +215,31 @@ walk_enter(int which)
 void
 walk_leave(struct walk *w)
 {
-	atomic_store(&w->busy, 0);
+	atomic_store(w->busy, 0);
+}
+
+bool
+walk_is_open(const struct walk *w)
+{
+	return atomic_load(&w->whole) != 0;
 }
 
 int
 walk_open(struct walk *w)
 {
+	int r;
+
 	walk_close(w);
-	return snapshot_open(PWB_SNAPSHOT, &w->snapshot);
+	r = snapshot_open(PWB_SNAPSHOT, &w->snapshot);
+	if (r == 0)
+		atomic_store(&w->whole, 1);
+	return r;
 }
 
 void
 walk_close(struct walk *w)
 {
-	snapshot_close(&w->snapshot);
+	if (atomic_exchange(&w->whole, 0) != 0)
+		snapshot_close(&w->snapshot);
 	w->cursor = 0;
 }

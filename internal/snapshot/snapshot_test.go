@@ -169,6 +169,31 @@ func questions(a *asker) {
 }
 
 // Written by Go, read by C; and a file of an earlier day is read by both.
+// Who walks through all users and forks goes on with the rest in the child, as with a file; the parent is not disturbed.
+func TestAWalkGoesOnInAChild(t *testing.T) {
+	path := folder(t)
+	w := openAt(t, path)
+	if err := w.Replace(&some); err != nil {
+		t.Fatal(err)
+	}
+	a := ask(t, build(t, path, sanitizers...))
+	for range 3 {
+		var mine, childs []string
+		words := strings.Fields(a.ask("f"))
+		for i := 0; i < len(words); i++ {
+			if words[i] == "child's" {
+				i++
+				childs = append(childs, words[i])
+			} else {
+				mine = append(mine, words[i])
+			}
+		}
+		if len(mine) != 3 || len(childs) != 1 || childs[0] != mine[2] {
+			t.Errorf("the parent saw %v, the child went on with %v", mine, childs)
+		}
+	}
+}
+
 func TestGolden(t *testing.T) {
 	golden, err := os.ReadFile("testdata/golden.snap")
 	if os.Getenv("PWB_WRITE_GOLDEN") != "" {

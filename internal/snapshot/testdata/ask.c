@@ -1,6 +1,7 @@
 /* Asks the NSS module what a line of standard input names, and answers each with one line: what libc would be told.
  *
  *	n NAME  u UID  g NAME  G GID  i NAME  s NAME   p (all users)  e (all groups)
+ *	f (all users: two by this process, the others by a child, all by this process)
  *
  * With the argument "spin SECONDS", eight threads look users up without pause; each field of user uN carries the same round, and
  * one that does not is the end. */
@@ -12,7 +13,9 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/wait.h>
 #include <time.h>
+#include <unistd.h>
 
 enum nss_status _nss_pwb_getpwnam_r(const char *, struct passwd *, char *, size_t, int *);
 enum nss_status _nss_pwb_getpwuid_r(uid_t, struct passwd *, char *, size_t, int *);
@@ -102,6 +105,22 @@ answer(char what, const char *key)
 		_nss_pwb_setpwent(0);
 		for (const char *comma = ""; _nss_pwb_getpwent_r(&pw, buf, room, &err) == NSS_STATUS_SUCCESS; comma = " ")
 			printf("%s%s=%u", comma, pw.pw_name, pw.pw_uid);
+		_nss_pwb_endpwent();
+		break;
+	case 'f':
+		_nss_pwb_setpwent(0);
+		for (int i = 0; i < 2 && _nss_pwb_getpwent_r(&pw, buf, room, &err) == NSS_STATUS_SUCCESS; i++)
+			printf("%s ", pw.pw_name);
+		fflush(stdout);
+		pid_t child = fork();
+
+		while (_nss_pwb_getpwent_r(&pw, buf, room, &err) == NSS_STATUS_SUCCESS)
+			printf("%s%s ", child == 0 ? "child's " : "", pw.pw_name);
+		if (child == 0) {
+			fflush(stdout);
+			_exit(0);
+		}
+		waitpid(child, NULL, 0);
 		_nss_pwb_endpwent();
 		break;
 	case 'e':

@@ -34,6 +34,12 @@ walk_leave(struct walk *w)
 	(void)w;
 }
 
+bool
+walk_is_open(const struct walk *w)
+{
+	return w->snapshot.base != NULL;
+}
+
 int
 walk_open(struct walk *w)
 {
