@@ -173,6 +173,8 @@ func (c *Conn) receive() ([]byte, error) {
 		return nil, fmt.Errorf("receive: %w", io.EOF)
 	case flags&syscall.MSG_TRUNC != 0:
 		return nil, fmt.Errorf("receive: frame over %d bytes: %w", maxFrame, ErrProtocol)
+	case flags&syscall.MSG_CTRUNC != 0: // the kernel has dropped them: there was no room
+		return nil, fmt.Errorf("receive: descriptors came with a frame: %w", ErrProtocol)
 	}
 	return bytes.Clone(room[:n]), nil
 }

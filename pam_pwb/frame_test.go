@@ -2,10 +2,13 @@ package pampwb
 
 import (
 	"bytes"
+	"context"
 	"encoding/hex"
+	"errors"
 	"os"
 	"reflect"
 	"strings"
+	"syscall"
 	"testing"
 
 	"github.com/pwb-project/pwb/pam_pwb/frametest"
@@ -146,4 +149,35 @@ func FuzzHello(f *testing.F) {
 			}
 		}
 	})
+}
+
+// PROTOCOL: "No descriptors are passed: those that arrive are dropped, and the frame that brought them ends the call."
+func TestAFrameWithDescriptorsEndsTheCall(t *testing.T) {
+	ends, err := syscall.Socketpair(syscall.AF_UNIX, syscall.SOCK_SEQPACKET|syscall.SOCK_CLOEXEC, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer syscall.Close(ends[0])
+	conn, err := FileConn(os.NewFile(uintptr(ends[1]), "call"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close()
+	hello := build(kindHello, 0)
+	for _, b := range []uint8{version, version, uint8(OpAcctMgmt), 0} {
+		hello.uint8(b)
+	}
+	for range 4 {
+		hello.uint32(0)
+	}
+	for range 5 {
+		hello.string("")
+	}
+	hello.uint32(0)
+	if err := syscall.Sendmsg(ends[0], hello.frame(), syscall.UnixRights(ends[0]), nil, 0); err != nil {
+		t.Fatal(err)
+	}
+	if _, _, err := conn.Accept(context.Background()); !errors.Is(err, ErrProtocol) {
+		t.Errorf("Accept: %v, want %v", err, ErrProtocol)
+	}
 }
