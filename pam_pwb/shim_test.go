@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"net"
 	"os"
+	"path/filepath"
 	"strings"
 	"syscall"
 	"testing"
@@ -189,6 +190,7 @@ func TestAWorkerThatLiesIsLeft(t *testing.T) {
 		{"SET_USER over the host's", [][]byte{ack(), raw(kindSetUser, 1, text("root")), raw(kindResult, 2, u32(0))}},
 		{"PUT_ENV of LD_PRELOAD", [][]byte{ack(), raw(kindPutEnv, 1, text("LD_PRELOAD=/tmp/x.so")), raw(kindResult, 2, u32(0))}},
 		{"PUT_ENV without a value", [][]byte{ack(), raw(kindPutEnv, 1, text("PWB_X")), raw(kindResult, 2, u32(0))}},
+		{"a version and a build that forges a log line", [][]byte{raw(kindHelloAck, 0, []byte{9}, text("x\nroot: all is well"))}},
 		{"FAIL_DELAY of an hour", [][]byte{ack(), raw(kindFailDelay, 1, u32(3600e6)), raw(kindResult, 2, u32(0))}},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
@@ -201,7 +203,7 @@ func TestAWorkerThatLiesIsLeft(t *testing.T) {
 			began := time.Now()
 			out := runHost(t, "nobody", "x", "authenticate")
 			contains(t, out, "authenticate: 9\n", "user: nobody\n", "log 3: ", "descriptors left: 0\n")
-			if strings.Contains(out, "env:") || time.Since(began) > 8*time.Second {
+			if strings.Contains(out, "env:") || strings.Contains(out, "\nroot: all is well") || time.Since(began) > 8*time.Second {
 				t.Errorf("after %v:\n%s", time.Since(began), out)
 			}
 		})
@@ -279,6 +281,32 @@ func TestAWorkerThatNeverAnswers(t *testing.T) {
 				t.Errorf("the host waited %v, want at most %v", took, tt.limit)
 			}
 		})
+	}
+}
+
+// A large home on a slow disk takes longer than any decision, and is not there before it is whole: a host that gave up on it
+// would give up at every login.
+func TestAHomeMayTakeItsTime(t *testing.T) {
+	need(t)
+	serveCalls(t, func(ctx context.Context, c *Conn, call *Call) {
+		select {
+		case <-time.After(3 * time.Second): // five times as long as the others may take here
+		case <-ctx.Done():
+		}
+		c.Result(Success)
+	})
+	contains(t, runHost(t, "nobody", "", "open_session"), "open_session: 0\n")
+}
+
+// A stranger may name a user of any length (sshd passes it on): no process is started for what cannot be asked.
+func TestANameThatIsTooLongStartsNothing(t *testing.T) {
+	need(t)
+	install(t, "marks")
+	defer os.RemoveAll(stage + "/safe")
+	out := runHost(t, strings.Repeat("n", maxString+1), "x", "authenticate")
+	contains(t, out, "authenticate: 9\n", "ask a worker: Message too long", "descriptors left: 0\n")
+	if _, err := os.Stat(filepath.Dir(testWorker) + "/started"); err == nil {
+		t.Errorf("a worker was started:\n%s", out)
 	}
 }
 

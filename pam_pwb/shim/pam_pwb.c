@@ -65,7 +65,7 @@ item(const struct call *c, int type)
 /* --- reaching a worker ---------------------------------------------------------------------------------------------- */
 
 static int
-send_hello(struct call *c)
+fill_hello(struct call *c)
 {
 	struct frame *f = &c->frame;
 	int i;
@@ -89,8 +89,19 @@ send_hello(struct call *c)
 	frame_put_u32(f, (uint32_t)c->argc);
 	for (i = 0; i < c->argc; i++)
 		frame_put_str(f, c->argv[i]);
-	frame_end(f);
-	return worker_send(&c->worker, f);
+	return frame_end(f);
+}
+
+/* Text of a worker's, for a line of the log. */
+static char *
+printable(char *text)
+{
+	char *p;
+
+	for (p = text; *p != '\0'; p++)
+		if ((unsigned char)*p < ' ' || *p == 0x7f)
+			*p = '?';
+	return text;
 }
 
 static int
@@ -98,7 +109,7 @@ receive_ack(struct call *c)
 {
 	unsigned kind = 0, version;
 	uint32_t seq = 0;
-	const char *build;
+	char *build;
 	int error;
 
 	error = worker_recv(&c->worker, &c->frame, &kind, &seq);
@@ -110,7 +121,7 @@ receive_ack(struct call *c)
 		return -EBADMSG;
 	if (version != FRAME_VERSION) {
 		pam_syslog(c->pamh, LOG_ERR, "the worker (%s) speaks protocol %u, this module %d; restart the worker and this service",
-		    build, version, FRAME_VERSION);
+		    printable(build), version, FRAME_VERSION);
 		return -EPROTONOSUPPORT;
 	}
 	return 0;
@@ -123,7 +134,9 @@ greet(struct call *c, int64_t milliseconds)
 	int error;
 
 	c->worker.deadline = worker_now() + milliseconds * 1000000;
-	error = send_hello(c);
+	error = fill_hello(c);
+	if (error == 0)
+		error = worker_send(&c->worker, &c->frame);
 	if (error == 0)
 		error = receive_ack(c);
 	if (error < 0) {
@@ -140,6 +153,12 @@ reach(struct call *c)
 	int resident, error;
 
 	c->worker = (struct worker){ .fd = -1 };
+	error = fill_hello(c);
+	if (error < 0) { /* a stranger may name a user of any length: nobody is asked, and nothing started, for that */
+		errno = -error;
+		pam_syslog(c->pamh, LOG_ERR, "ask a worker: %m");
+		return error;
+	}
 	resident = worker_connect(&c->worker, PWB_SOCKET);
 	if (resident == 0)
 		resident = greet(c, FRAME_ACK_MS);
@@ -261,14 +280,11 @@ static int
 log_line(struct call *c)
 {
 	int priority = frame_get_u8(&c->frame);
-	char *text = frame_get_str(&c->frame), *p;
+	char *text = frame_get_str(&c->frame);
 
 	if (frame_done(&c->frame) < 0 || priority > LOG_DEBUG)
 		return -EBADMSG;
-	for (p = text; *p != '\0'; p++)
-		if ((unsigned char)*p < ' ' || *p == 0x7f)
-			*p = '?';
-	pam_syslog(c->pamh, priority, "%s", text);
+	pam_syslog(c->pamh, priority, "%s", printable(text));
 	return 0;
 }
 
@@ -321,7 +337,7 @@ converse(struct call *c, int *ret_code)
 	uint32_t seq = 0, n;
 	int error;
 
-	c->worker.deadline = worker_now() + FRAME_WORK_MS * INT64_C(1000000);
+	c->worker.deadline = worker_now() + (c->op == FRAME_OP_OPEN_SESSION ? FRAME_HOME_MS : FRAME_WORK_MS) * INT64_C(1000000);
 	for (n = 1; n <= FRAME_CALL_MAX; n++) {
 		error = worker_recv(&c->worker, &c->frame, &kind, &seq);
 		if (error == 0 && seq != n)

@@ -16,6 +16,7 @@ struct worker {
 	pid_t nanny;      /* who waits for a started worker; 0 for a resident one */
 	void *stacks;     /* of nanny and worker, until the nanny is gone */
 	int *alive;       /* not 0 while the nanny lives: the kernel clears it and wakes who waits on it */
+	int *running;     /* not 0 while a started worker still stands on the stacks: until its execve, or its end */
 	int *failed;      /* why the program could not be run, once that is known; NULL for a resident worker */
 };
 

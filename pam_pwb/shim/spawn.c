@@ -39,7 +39,8 @@
 struct start {
 	int socket;   /* the worker's end */
 	int program;  /* O_PATH descriptor of what was checked */
-	int alive;
+	int alive;    /* the nanny; the kernel clears it */
+	int running;  /* the worker, until its execve; likewise */
 	int failed;   /* negative errno of the execve, if it came back */
 	void *stack;  /* the worker's, its upper end */
 };
@@ -219,7 +220,10 @@ nanny(void *arg)
 	long worker;
 
 	default_signal(SIGCHLD); /* ignored, it would reap the worker for us: harmless, but then the pid is free too early */
-	worker = raw_clone(CLONE_VM | CLONE_VFORK | SIGCHLD, s->stack, NULL, become_worker, s);
+	s->running = 1;
+	worker = raw_clone(CLONE_VM | CLONE_VFORK | CLONE_CHILD_CLEARTID | SIGCHLD, s->stack, &s->running, become_worker, s);
+	if (worker < 0)
+		s->running = 0;
 	close_from(0); /* our copy of the host's descriptors: without this the worker would not see the host go */
 	if (worker > 0)
 		while (raw(SYS_wait4, worker, 0, 0, 0, 0) == -EINTR)
@@ -277,6 +281,7 @@ start_nanny(struct worker *w, int socket, int program)
 	w->nanny = (pid_t)pid;
 	w->stacks = map;
 	w->alive = &s->alive;
+	w->running = &s->running;
 	w->failed = &s->failed;
 	return 0;
 }
@@ -330,7 +335,10 @@ see_off_nanny(const struct worker *w)
 	}
 	while (waitpid(w->nanny, NULL, (int)__WCLONE) < 0 && errno == EINTR)
 		;
-	munmap(w->stacks, STACKS);
+	/* A worker that hangs before its execve is not tied to the nanny yet. Without a stack it would fall, and a core dump of what
+	 * it shares with the host could take the host along. */
+	if (__atomic_load_n(w->running, __ATOMIC_ACQUIRE) == 0)
+		munmap(w->stacks, STACKS);
 }
 
 int
