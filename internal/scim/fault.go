@@ -32,6 +32,7 @@ func notFound(detail string) error { return &fault{status: http.StatusNotFound, 
 // faultOf is the only place where an error of the rooms below becomes an answer. hidden is what the log alone hears.
 func faultOf(err error) (f *fault, hidden error) {
 	var conflict store.Conflict
+	var strangers store.Strangers
 	switch {
 	case errors.As(err, &f):
 		return f, nil
@@ -41,8 +42,8 @@ func faultOf(err error) (f *fault, hidden error) {
 		return &fault{status: http.StatusConflict, kind: "uniqueness", detail: err.Error()}, nil
 	case errors.Is(err, account.ErrName):
 		return &fault{status: http.StatusBadRequest, kind: "invalidValue", detail: err.Error()}, nil
-	case errors.Is(err, store.ErrNoMember):
-		return &fault{status: http.StatusBadRequest, kind: "invalidValue", detail: "members: some are no user's id here; groups in groups are not supported"}, err
+	case errors.As(err, &strangers):
+		return &fault{status: http.StatusBadRequest, kind: "invalidValue", detail: "members: " + strangers.Error() + " here; groups in groups are not supported"}, nil
 	case errors.Is(err, store.ErrNotFound):
 		return &fault{status: http.StatusNotFound, detail: "there is no such resource, or no more"}, nil
 	case errors.Is(err, store.ErrExhausted):

@@ -38,7 +38,12 @@ func (h *Handler) renderUser(base string, u store.ScimUser, s selection) (object
 		}
 	}
 	res["schemas"] = append(schemas, urnPosixUser)
-	res["id"], res["active"] = u.ID, u.Active
+	res["id"] = u.ID
+	if res["active"] == unassigned {
+		delete(res, "active")
+	} else {
+		res["active"] = u.Active
+	}
 	res["meta"] = object{
 		"resourceType": "User", "created": moment(u.Created), "lastModified": moment(u.Modified),
 		"location": base + "/Users/" + u.ID, "version": versionOf(u),
@@ -83,9 +88,13 @@ func renderGroup(base string, g store.ScimGroup, s selection) (object, error) {
 		"location": base + "/Groups/" + g.ID, "version": versionOfGroup(g),
 	}
 	if len(g.Members) > 0 {
-		list := make([]any, len(g.Members))
+		list, display := make([]any, len(g.Members)), s.asks("members", "display")
 		for i, m := range g.Members {
-			list[i] = object{"value": m.ID, "display": m.Display, "type": "User", "$ref": base + "/Users/" + m.ID}
+			one := object{"value": m.ID, "type": "User", "$ref": base + "/Users/" + m.ID}
+			if display {
+				one["display"] = m.Display
+			}
+			list[i] = one
 		}
 		res["members"] = list
 	}

@@ -174,7 +174,7 @@ var groupSchema = &schema{urn: urnGroup, name: "Group", about: "A group of peopl
 		{name: "value", kind: kindString, about: "The id of the user.", exact: true, mutability: "immutable", column: store.ElementID},
 		{name: "$ref", kind: kindReference, about: "Where the user is.", exact: true, mutability: "immutable", refers: []string{"User"}},
 		{name: "type", kind: kindString, about: "What the member is.", mutability: "immutable", canonical: []string{"User"}, is: "User"},
-		kept(fixed(text("display", "The member's name.")), store.ElementDisplay),
+		{name: "display", kind: kindString, about: "The member's name.", mutability: "readOnly", returned: "request", column: store.ElementDisplay},
 	}},
 }}
 

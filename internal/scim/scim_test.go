@@ -148,7 +148,7 @@ func TestErrorsAreWordsForAnIdentityAdministrator(t *testing.T) {
 		{"PATCH", "/Users/none", ops(`[{"op":"remove"}]`), 404, "", "there is no such resource, or no more"},
 		{"PATCH", "/Users/" + id, `{}`, 400, "invalidSyntax", "a PATCH has a list called Operations"},
 		{"POST", "/Groups", `{"displayName":"STAFF"}`, 409, "uniqueness", `displayName "STAFF": another resource has it already`},
-		{"POST", "/Groups", `{"displayName":"G","members":[{"value":"nobody"}]}`, 400, "invalidValue", "members: some are no user's id here; groups in groups are not supported"},
+		{"POST", "/Groups", `{"displayName":"G","members":[{"value":"nobody"}]}`, 400, "invalidValue", `members: no user has the id "nobody" here; groups in groups are not supported`},
 		{"POST", "/Groups", `{"displayName":"G","members":7}`, 400, "invalidValue", "a member is an object whose value is the id of a user"},
 		{"GET", "/Users?filter=shoeSize+eq+%2244%22", "", 400, "invalidFilter", `filter: a User has no attribute "shoeSize"`},
 		{"GET", "/Users?filter=active+gt+true", "", 400, "invalidFilter", "filter: active is true or false, and is compared by eq or ne"},
@@ -287,4 +287,39 @@ func TestEntityTags(t *testing.T) {
 	x.must(200, "GET", "/Users/"+id, "", "If-None-Match", b.header.Get("ETag")) // its groups have changed
 	x.must(412, "DELETE", "/Users/"+id, "", "If-Match", tag)
 	x.must(204, "DELETE", "/Users/"+id, "", "If-Match", "*")
+}
+
+// RFC 7644, 3.5.2.2: what is removed "SHALL be considered unassigned". Taking the word away opens nothing.
+func TestActiveTakenAwayOpensNothing(t *testing.T) {
+	for _, gone := range []string{`[{"op":"remove","path":"active"}]`, `[{"op":"replace","value":{"active":null}}]`} {
+		x := serve(t)
+		for _, active := range []bool{true, false} {
+			id, _ := x.user(fmt.Sprintf(`{"userName":"u%t","active":%t}`, active, active))
+			x.must(200, "PATCH", "/Users/"+id, ops(gone))
+			x.must(200, "PATCH", "/Users/"+id, ops(`[{"op":"add","path":"title","value":"T"}]`))
+			if a := x.must(200, "GET", "/Users/"+id, ""); a.body["active"] != nil {
+				t.Errorf("active is %v after %s", a.body["active"], gone)
+			}
+			u, err := x.store.ScimUser(t.Context(), id, false)
+			if err != nil || u.Account.Active != active {
+				t.Errorf("after %s the account's Active = %v, %v; want %v", gone, u.Account.Active, err, active)
+			}
+			if a := x.must(200, "PATCH", "/Users/"+id, ops(`[{"op":"replace","path":"active","value":true}]`)); a.body["active"] != true {
+				t.Errorf("active is %v", a.body["active"])
+			}
+		}
+	}
+}
+
+// Clients compare the members that they sent with those that they get: scim2-tester finds one more thing in them an error.
+func TestAMembersNameIsShownOnRequest(t *testing.T) {
+	x := serve(t)
+	id, _ := x.user(`{"userName":"u","displayName":"Una"}`)
+	g := x.must(201, "POST", "/Groups", `{"displayName":"G","members":[{"value":"`+id+`"}]}`).body["id"].(string)
+	for query, want := range map[string]any{"": nil, "?attributes=members": nil, "?attributes=members.display": "Una", "?attributes=members,members.display": "Una"} {
+		a := x.must(200, "GET", "/Groups/"+g+query, "")
+		if got := a.body["members"].([]any)[0].(object)["display"]; got != want {
+			t.Errorf("GET %s: display is %v, want %v", query, got, want)
+		}
+	}
 }

@@ -2,6 +2,7 @@ package scim
 
 import (
 	"net/url"
+	"slices"
 	"strings"
 )
 
@@ -57,6 +58,13 @@ func (s selection) wants(name string) bool {
 		}
 	}
 	return wanted
+}
+
+// asks says whether a part of a core attribute is named: what is returned on request alone is a part of the answer then.
+func (s selection) asks(name, sub string) bool {
+	return slices.ContainsFunc(s.only, func(p place) bool {
+		return p.extension == nil && p.attr != nil && p.attr.name == name && p.sub != nil && p.sub.name == sub
+	})
 }
 
 // apply takes out of a resource what is not wanted.

@@ -36,9 +36,15 @@ func (h *Handler) serveUsers(q *request) error {
 	return h.answerUser(q, http.StatusCreated, made)
 }
 
+// unassigned stands in a stored document for an "active" that the client has taken away: it is not shown, and the account stays as
+// it was, since taking a word away opens nothing.
+const unassigned = "unassigned"
+
 // fillUser puts a document into a user. Whether it is active has a place of its own.
 func fillUser(u *store.ScimUser, doc object) (err error) {
-	delete(doc, "active")
+	if doc["active"] != unassigned {
+		delete(doc, "active")
+	}
 	u.UserName, u.ExternalID, u.DisplayName, u.FullName = textOf(doc, "userName"), textOf(doc, "externalId"), textOf(doc, "displayName"), fullName(doc)
 	if u.UserName == "" {
 		return invalid("userName is required")
@@ -134,7 +140,12 @@ func patchUser(body object) (func(*store.ScimUser) error, error) {
 		if err != nil {
 			return err
 		}
-		doc["active"], doc["id"] = u.Active, u.ID
+		doc["id"] = u.ID
+		if doc["active"] == unassigned {
+			delete(doc, "active")
+		} else {
+			doc["active"] = u.Active
+		}
 		for _, o := range operations {
 			if err := users.patch(doc, o, notKept); err != nil {
 				return err
@@ -144,7 +155,7 @@ func patchUser(body object) (func(*store.ScimUser) error, error) {
 		if active, there := doc["active"].(bool); there {
 			u.Active = active
 		} else {
-			u.Active = true // as for a user who never had one
+			doc["active"] = unassigned
 		}
 		return fillUser(u, doc)
 	}, nil

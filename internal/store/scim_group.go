@@ -115,6 +115,20 @@ func (s *Store) enrolProviderGroup(ctx context.Context, tx *sql.Tx, e *GroupEnro
 // ErrNoMember is in the error about a member that is no user of SCIM.
 var ErrNoMember = errors.New("no such user")
 
+// Strangers names the first of the ids that are no user's. It is an ErrNoMember.
+type Strangers struct{ IDs []string }
+
+func (s Strangers) Error() string {
+	short := make([]string, len(s.IDs))
+	for i, id := range s.IDs {
+		short[i] = fmt.Sprintf("%.64q", id)
+	}
+	return "no user has the id " + strings.Join(short, ", ")
+}
+
+// Is makes it an ErrNoMember.
+func (s Strangers) Is(target error) bool { return target == ErrNoMember }
+
 // changeMembers adds and removes members, one row each. It returns how many rows changed.
 func changeMembers(ctx context.Context, tx *sql.Tx, gid account.GID, steps []MemberChange, revision int64) (changed int, err error) {
 	const (
@@ -157,7 +171,7 @@ func strangers(ctx context.Context, tx *sql.Tx, ids string) error {
 	if err != nil || len(unknown) == 0 {
 		return err
 	}
-	return fmt.Errorf("%w: %q", ErrNoMember, strings.Join(unknown, `", "`))
+	return Strangers{unknown}
 }
 
 // GroupAmendment changes a group of SCIM.
