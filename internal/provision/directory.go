@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"strings"
 	"sync"
 	"time"
 
@@ -106,6 +107,7 @@ func (d *Directory) takeSpare(start uint32) (id uint32, ok bool) {
 	return 0, false
 }
 
+// giveBack is for an id that certainly nobody got: one that was taken meanwhile would be offered, and refused, for ever.
 func (d *Directory) giveBack(id uint32) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
@@ -127,12 +129,28 @@ func (p *Provisioner) claim(ctx context.Context, id account.Identity) (a store.A
 		return a, false, err
 	case id.Issuer != p.Directory.Issuer:
 		return a, false, fmt.Errorf("%s has the username %q of %q, whom %s manages: %w", id.Key(), id.Username, u.Account.Name, p.Directory.Issuer, store.ErrBound)
+	case !sameButForCase(id.Username, u.UserName):
+		return a, false, fmt.Errorf("%s has the username %q, which is not quite the %q of account %q: %w", id.Key(), id.Username, u.UserName, u.Account.Name, store.ErrBound)
 	case u.Account.Identity.Subject != "":
 		return a, false, fmt.Errorf("%s has the username %q, which belongs to %q and %s: %w", id.Key(), id.Username, u.Account.Name, u.Account.Identity.Key(), store.ErrBound)
 	case !u.Account.Active:
 		return a, false, fmt.Errorf("account %q: %w", u.Account.Name, store.ErrInactive)
 	}
 	return u.Account, true, nil
+}
+
+// sameButForCase says whether two usernames differ in the case of ASCII letters alone. The directory is stricter about what is
+// different than the provider may be: to that, a Kelvin sign and a k can be two people, and the second would get the first's account.
+func sameButForCase(a, b string) bool {
+	lower := func(s string) string {
+		return strings.Map(func(r rune) rune {
+			if r >= 'A' && r <= 'Z' {
+				r += 'a' - 'A'
+			}
+			return r
+		}, s)
+	}
+	return lower(a) == lower(b)
 }
 
 // shown publishes what NSS is to show. That it could not is told: the change is in the store, and the worker shows it as soon

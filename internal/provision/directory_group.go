@@ -28,7 +28,7 @@ func (p *Provisioner) CreateGroup(ctx context.Context, g store.ScimGroup, member
 			return made, err
 		}
 		made, err = d.Store.EnrolGroup(ctx, e)
-		if err != nil && !e.Adopt {
+		if (errors.Is(err, store.ErrConflict) || errors.Is(err, store.ErrNoMember)) && !e.Adopt {
 			d.giveBack(uint32(e.Group.GID))
 		}
 		if errors.Is(err, store.ErrTaken) && try < tries {

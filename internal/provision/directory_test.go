@@ -271,3 +271,40 @@ func TestADeactivationAgainstLogins(t *testing.T) {
 		t.Errorf("the operator's lock did not outlive the provider's word: %v", err)
 	}
 }
+
+// To a provider that knows case in ASCII alone, a Kelvin sign and a k are two people; the second never gets the first's account.
+func TestAUsernameThatLooksAlikeClaimsNothing(t *testing.T) {
+	p, _, _ := managed(t, true)
+	for i, name := range []string{"kate@example.com", "sam@example.com"} {
+		if _, err := p.CreateUser(ctx, person(fmt.Sprint(i), name, ""), Actor{}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for i, username := range []string{"\u212aate@example.com", "\u017fam@example.com"} {
+		name, err := p.Login(ctx, evidence(fmt.Sprint(i), "mallory", username), "")
+		if name != "" || !errors.Is(err, store.ErrBound) {
+			t.Errorf("Login as %q = %q, %v; want %v", username, name, err, store.ErrBound)
+		}
+	}
+	if name, err := p.Login(ctx, evidence("9", "kate", "KATE@example.com"), ""); name != "kate" || err != nil {
+		t.Errorf("Login = %q, %v", name, err)
+	}
+}
+
+// An id that was left over and that an operator has given by hand since is not offered again and again.
+func TestALeftOverIDThatIsTakenMeanwhile(t *testing.T) {
+	p, s, _ := managed(t, false)
+	id, err := p.freeID(ctx, p.Register.StartUID)
+	if err != nil {
+		t.Fatal(err)
+	}
+	p.Directory.giveBack(id)
+	err = s.Import(ctx, []store.Imported{{Name: "olga", Identity: account.Identity{Issuer: issuer, Subject: "oid-olga"}, New: store.New{ID: id, Home: "/home/olga", Shell: "/bin/sh"}}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	u, err := p.CreateUser(ctx, person("000000001", "alice@example.com", "oid-alice"), Actor{})
+	if err != nil || u.Account.UID == account.UID(id) {
+		t.Errorf("CreateUser = %d, %v; want another id than %d", u.Account.UID, err, id)
+	}
+}

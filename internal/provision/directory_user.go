@@ -26,7 +26,7 @@ func (p *Provisioner) CreateUser(ctx context.Context, u store.ScimUser, by Actor
 			return made, err
 		}
 		made, err = d.Store.Enrol(ctx, e)
-		if err != nil && e.New != nil {
+		if errors.Is(err, store.ErrConflict) && e.New != nil {
 			d.giveBack(e.New.ID)
 		}
 		if errors.Is(err, store.ErrTaken) && try < tries {
