@@ -242,7 +242,11 @@ func (s *Store) ScimUsers(ctx context.Context, l Listing) (page []ScimUser, tota
 	return page, total, unavailable("list users", err)
 }
 
-// ScimGroups returns a page of groups, and how many there are on all pages.
+// pageMembers bounds the members on a page of groups. Two hundred groups of ten thousand would be a quarter of a gigabyte.
+const pageMembers = 20_000
+
+// ScimGroups returns a page of groups, and how many there are on all pages. With members it may be shorter than Limit, but not
+// empty: the groups that would bring it over the bound are on the next.
 func (s *Store) ScimGroups(ctx context.Context, l Listing) (page []ScimGroup, total int, err error) {
 	q := compiler{columns: groupColumns, doc: "g.doc"}
 	total, err = s.page(ctx, &q, l, selectScimGroup, "FROM scim_group g JOIN provider_group p ON p.gid = g.gid ", "g.seq", func(row scanner) error {
@@ -250,12 +254,25 @@ func (s *Store) ScimGroups(ctx context.Context, l Listing) (page []ScimGroup, to
 		page = append(page, g)
 		return err
 	})
-	for i := range page {
-		if err == nil && l.Lists {
-			page[i].Members, err = membersOf(ctx, s.db, page[i].GID)
-		}
+	if err == nil && l.Lists {
+		page, err = s.fillMembers(ctx, page)
 	}
 	return page, total, unavailable("list groups", err)
+}
+
+func (s *Store) fillMembers(ctx context.Context, page []ScimGroup) ([]ScimGroup, error) {
+	left := pageMembers
+	for i := range page {
+		members, err := membersOf(ctx, s.db, page[i].GID)
+		if err != nil {
+			return nil, err
+		}
+		if left -= len(members); left < 0 && i > 0 {
+			return page[:i], nil
+		}
+		page[i].Members = members
+	}
+	return page, nil
 }
 
 func (s *Store) page(ctx context.Context, q *compiler, l Listing, choose, from, order string, each func(scanner) error) (total int, err error) {
