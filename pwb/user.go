@@ -232,18 +232,34 @@ func linkUser(d *desk) error {
 	if err != nil {
 		return err
 	}
-	entry, err := others.ByName(string(name))
+	uid, err := d.uidToLink(name)
 	if err != nil {
 		return err
-	}
-	if entry.UID < account.UID(d.config.MinUID) {
-		return fmt.Errorf("account %q has uid %d, below %d (auth-minimum-user-id): it belongs to the system", name, entry.UID, d.config.MinUID)
 	}
 	id := account.Identity{Issuer: issuer, Subject: subject}
 	if err := d.store.Link(d.Context.Context, name, id); err != nil {
 		return err
 	}
-	return d.changed("link-user", map[string]any{"user": name, "uid": entry.UID, "subject": id.Key()})
+	return d.changed("link-user", map[string]any{"user": name, "uid": uid, "subject": id.Key()})
+}
+
+// uidToLink finds the account that is to be linked: one that the provider has made, or the machine's own.
+func (d *desk) uidToLink(name account.Name) (account.UID, error) {
+	a, err := d.store.ByName(d.Context.Context, name)
+	if err == nil && a.UID != 0 {
+		return a.UID, nil
+	}
+	if err != nil && !errors.Is(err, store.ErrNotFound) {
+		return 0, err
+	}
+	entry, err := others.ByName(string(name))
+	if err != nil {
+		return 0, err
+	}
+	if entry.UID < account.UID(d.config.MinUID) {
+		return 0, fmt.Errorf("account %q has uid %d, below %d (auth-minimum-user-id): it belongs to the system", name, entry.UID, d.config.MinUID)
+	}
+	return entry.UID, nil
 }
 
 func importUsers(d *desk) error {

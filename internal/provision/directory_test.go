@@ -308,3 +308,34 @@ func TestALeftOverIDThatIsTakenMeanwhile(t *testing.T) {
 		t.Errorf("CreateUser = %d, %v; want another id than %d", u.Account.UID, err, id)
 	}
 }
+
+// An operator may say whose an account of the directory's is, once, before anybody has used it.
+func TestAnOperatorLinksAnAccountOfTheDirectory(t *testing.T) {
+	p, s, _ := managed(t, false)
+	for i, u := range []store.ScimUser{person("1", "alice@example.com", ""), person("2", "bob@example.com", "oid-bob"), person("3", "gone@example.com", "")} {
+		if _, err := p.CreateUser(ctx, u, Actor{}); err != nil {
+			t.Fatal(i, err)
+		}
+	}
+	if err := p.DeleteUser(ctx, "3", func(store.ScimUser) error { return nil }, Actor{}); err != nil {
+		t.Fatal(err)
+	}
+	for _, tt := range []struct {
+		name    account.Name
+		subject string
+		err     error
+	}{
+		{"alice", "oid-bob", store.ErrBound}, // who has an account
+		{"bob", "oid-mallory", store.ErrBound},
+		{"gone", "oid-mallory", store.ErrBound}, // files of whoever that was
+		{"alice", "oid-alice", nil},
+		{"alice", "oid-mallory", store.ErrBound},
+	} {
+		if err := s.Link(ctx, tt.name, account.Identity{Issuer: issuer, Subject: tt.subject}); !errors.Is(err, tt.err) {
+			t.Errorf("Link(%s, %s) = %v, want %v", tt.name, tt.subject, err, tt.err)
+		}
+	}
+	if name, err := p.Login(ctx, evidence("1", "oid-alice", "whatever@example.com"), ""); name != "alice" || err != nil {
+		t.Errorf("Login = %q, %v", name, err)
+	}
+}

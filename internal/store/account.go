@@ -293,18 +293,29 @@ func (s *Store) change(ctx context.Context, name account.Name, set string, args 
 	return unavailable(fmt.Sprintf("change account %q", name), err)
 }
 
-// Link binds an account of the machine's to an identity, before its first login. ErrBound: one of them is bound already.
+// Link binds an account of the machine's, or one that the provider made and nobody has used, to an identity, before its first
+// login. ErrBound: one of them is bound already.
 func (s *Store) Link(ctx context.Context, name account.Name, id account.Identity) error {
 	err := s.write(ctx, func(tx *sql.Tx) error {
-		for query, args := range map[string][]any{byName: {string(name)}, bySubject: {id.Issuer, id.Subject}} {
-			other, err := scanAccount(tx.QueryRowContext(ctx, query, args...))
-			if err == nil {
-				return fmt.Errorf("%q is bound to %s: %w", other.Name, other.Identity.Key(), ErrBound)
-			} else if !errors.Is(err, sql.ErrNoRows) {
-				return err
-			}
+		other, err := scanAccount(tx.QueryRowContext(ctx, bySubject, id.Issuer, id.Subject))
+		if err == nil {
+			return fmt.Errorf("%q is bound to %s: %w", other.Name, other.Identity.Key(), ErrBound)
+		} else if !errors.Is(err, sql.ErrNoRows) {
+			return err
 		}
-		return s.insert(ctx, tx, Redemption{Name: name, Identity: id}, 0)
+		here, err := scanAccount(tx.QueryRowContext(ctx, byName, string(name)))
+		switch {
+		case errors.Is(err, sql.ErrNoRows):
+			return s.insert(ctx, tx, Redemption{Name: name, Identity: id}, 0)
+		case err != nil:
+			return err
+		case here.Identity.Subject != "":
+			return fmt.Errorf("%q is bound to %s: %w", here.Name, here.Identity.Key(), ErrBound)
+		case !here.Managed || !here.Deleted.IsZero():
+			return fmt.Errorf("%q was another person's: %w", here.Name, ErrBound)
+		}
+		_, err = tx.ExecContext(ctx, "UPDATE account SET issuer = ?, subject = ? WHERE name = ?", id.Issuer, id.Subject, string(name))
+		return err
 	})
 	return unavailable(fmt.Sprintf("link account %q", name), err)
 }
