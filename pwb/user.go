@@ -42,7 +42,7 @@ func userCommands() []*cli.Command {
 			{Name: "link", Usage: "say whose an account of the machine is", ArgsUsage: "USER SUBJECT", Action: atDesk(linkUser)},
 			{
 				Name: "import", Usage: "make accounts that keep the uids they had", ArgsUsage: "FILE",
-				Description: "FILE has a line NAME,UID,SUBJECT[,FULL NAME[,HOME[,SHELL]]] for each account; all are made, or none.",
+				Description: "FILE has a line NAME,UID,SUBJECT[,FULL NAME[,HOME[,SHELL]]] for each account; all are made, or none. Or it is what Posit Workbench's /scim/v2/Users answers.",
 				Flags:       []cli.Flag{&cli.BoolFlag{Name: "dry-run", Usage: "check everything, make nothing"}}, Action: atDesk(importUsers),
 			},
 			{Name: "status", Usage: "what decides about an account now, and how far its sessions have ended", ArgsUsage: "USER", Flags: []cli.Flag{jsonFlag}, Action: atDesk(statusOfUser)},
@@ -276,7 +276,12 @@ func importUsers(d *desk) error {
 		return err
 	}
 	defer f.Close()
-	all, err := readImport(f, issuer, d.config.HomePath, d.config.Shell)
+	text := bufio.NewReader(io.LimitReader(f, maxImport))
+	read := readImport
+	if first, err := text.Peek(1); err == nil && (first[0] == '{' || first[0] == '[') {
+		read = readWorkbench
+	}
+	all, err := read(text, issuer, d.config.HomePath, d.config.Shell)
 	if err != nil {
 		return fmt.Errorf("%s: %w", name, err)
 	}

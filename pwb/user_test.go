@@ -120,3 +120,52 @@ func TestPreview(t *testing.T) {
 		t.Errorf("with suffixes: %d\n%s", status, out)
 	}
 }
+
+// Workbench's own extension is read here, and nowhere else.
+func TestImportFromWorkbench(t *testing.T) {
+	user := func(name, uid, oid, more string) string {
+		return `{"schemas":["urn:ietf:params:scim:schemas:core:2.0:User"],"id":"1","userName":"` + name + `@example.com","externalId":"` + oid + `","displayName":"` + name + `"` + more +
+			`,"urn:rstudio:params:scim:schemas:extension:workbench:1.0:User":{"admin":true,"posixUserId":` + uid + `,"posixUserName":"` + name + `","homeDirectory":"/home/` + name + `","shell":"/bin/sh"}}`
+	}
+	for _, tt := range []struct{ text, want, list string }{
+		{`{"totalResults":2,"Resources":[` + user("carol", "70001", oidA, "") + `]} {"Resources":[` + user("dave", `"70002"`, oidB, `,"active":false`) + `]}`, "2 accounts made", "carol 70001 active dave 70002 locked"},
+		{`[` + user("carol", "70001", oidA, "") + `]`, "1 accounts made", "carol 70001 active"},
+		{user("carol", "0", oidA, ""), `user 1, "carol@example.com": uid "0" is none that can be given`, ""},
+		{user("root", "70001", oidA, ""), `login name "root" is reserved`, ""},
+		{user("carol", "70001", "", ""), "it has no externalId", ""},
+		{`[` + user("carol", "70001", oidA, "") + `,` + user("dave", "70001", oidB, "") + `]`, "uid 70001 is there twice", ""},
+		{`{"userName":"carol"}`, "it has no urn:rstudio:", ""},
+		{`{"Resources":[`, "unexpected EOF", ""},
+	} {
+		r := registering(t)
+		r.write("/users.json", tt.text, 0o600)
+		out, errs, _ := r.pwb("", "users", "import", r.dir+"/users.json")
+		if !strings.Contains(out+errs, tt.want) {
+			t.Errorf("import %s: without %q: %s%s", tt.text, tt.want, out, errs)
+		}
+		list, _, _ := r.pwb("", "list-users")
+		var got []string
+		for i, line := range strings.Split(strings.TrimSpace(list), "\n") {
+			if f := strings.Fields(line); i > 0 {
+				got = append(got, f[:3]...)
+			}
+		}
+		if strings.Join(got, " ") != tt.list {
+			t.Errorf("after import %s: %q, want %q", tt.text, got, tt.list)
+		}
+	}
+}
+
+func FuzzImport(f *testing.F) {
+	for _, text := range []string{`{"Resources":[{"userName":"c","externalId":"` + oidA + `","` + workbenchURN + `":{"posixUserId":70001,"posixUserName":"c"}}]}`, `[]`, `{}`, "null"} {
+		f.Add(text)
+	}
+	f.Fuzz(func(t *testing.T, text string) {
+		all, err := readWorkbench(strings.NewReader(text), entra, "/home", "/bin/sh")
+		for _, one := range all {
+			if err == nil && (one.ID < 1000 || one.Name == "" || one.Identity.Subject == "") {
+				t.Errorf("%q made %+v", text, one)
+			}
+		}
+	})
+}

@@ -13,6 +13,7 @@ import (
 type Imported struct {
 	Name     account.Name
 	Identity account.Identity
+	Locked   bool
 	New
 }
 
@@ -29,6 +30,9 @@ func (s *Store) Import(ctx context.Context, all []Imported) error {
 			}
 			if err := s.insert(ctx, tx, Redemption{Name: one.Name, Identity: one.Identity, New: &one.New}, 0); err != nil {
 				return fmt.Errorf("%q: %w", one.Name, err)
+			}
+			if _, err := tx.ExecContext(ctx, "UPDATE account SET active = ? WHERE name = ?", !one.Locked, string(one.Name)); err != nil {
+				return err
 			}
 		}
 		return nil
