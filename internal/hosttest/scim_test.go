@@ -122,6 +122,32 @@ func TestTheProviderManagesAccounts(t *testing.T) {
 	m.expect(m.ticketOf("erin")+"\n", 0, "", pamtester("erin", whole...)...)
 }
 
+// sshd with a key and cron ask nobody for a ticket: the account phase alone keeps somebody out whom the provider has deactivated.
+func TestADeactivatedAccountHasNoWayIn(t *testing.T) {
+	m := registering(t, "on-deactivate=let-finish\nscim-external-id=subject\n")
+	m.withServiceUser()
+	m.start()
+	front := m.serve()
+	go front.listened()
+	d := m.directory(front.url)
+	id := d.send("POST", "/Users", `{"userName":"erin@example.com","externalId":"`+subjectOf("erin")+`"}`, http.StatusCreated)["id"].(string)
+	m.expect(m.ticketOf("erin")+"\n", 0, "", pamtester("erin", whole...)...)
+	m.write("/etc/pam.d/cron", "account [success=ok new_authtok_reqd=ok user_unknown=ignore default=bad] pam_pwb.so\naccount required pam_unix.so\nsession required pam_pwb.so\n", 0o644)
+	login := m.sshd()("", "-o", "PreferredAuthentications=publickey", "-i", "/mnt/ssh/id")
+	login[len(login)-3] = "erin@127.0.0.1"
+	for _, active := range []bool{true, false, true} {
+		d.setActive(id, fmt.Sprint(active))
+		status, said := 0, "30000\n"
+		if !active {
+			status, said = 255, ""
+		}
+		m.expect("", status, said, login...)
+		if jobs := m.jobs("erin", 30000); jobs != active {
+			t.Errorf("active: %v; cron ran erin's job: %v", active, jobs)
+		}
+	}
+}
+
 // TestKitSCIM runs the black-box kit against a served tree, as its users would.
 func TestKitSCIM(t *testing.T) {
 	kits := os.Getenv("PWB_KITS")
