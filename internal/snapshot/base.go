@@ -41,12 +41,17 @@ func (c *Contents) layout() layout {
 	for i := range c.Users {
 		at += c.Users[i].size()
 	}
+	largest := 0
 	for i := range c.Groups {
-		at += c.Groups[i].size()
+		size := c.Groups[i].size()
+		largest = max(largest, size)
+		at += size
 	}
 	l.tail = at
 	const page = 4096
-	l.size = (at + max((at-l.records)/spareShare, leastSpare) + page - 1) &^ (page - 1)
+	// Members come to a large group one by one, and each is a new record of all.
+	ofLargest := min(largeChanges*largest, largeSpare*leastSpare)
+	l.size = (at + max((at-l.records)/spareShare, leastSpare, ofLargest) + page - 1) &^ (page - 1)
 	return l
 }
 

@@ -119,6 +119,8 @@ const (
 	fullLoad   = 0.80 // of an index that is changed, tombstones and all
 	spareShare = 8    // a file has an eighth of its records as room for changes
 
+	largeChanges = 64 // or room for so many of the largest group,
+	largeSpare   = 16 // as long as that is not over so many times leastSpare
 )
 
 // leastSpare is room for changes in a small file. Tests have smaller ones.

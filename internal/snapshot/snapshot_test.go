@@ -763,3 +763,23 @@ func TestAWriterThatWasStopped(t *testing.T) {
 	stopped.Close()
 	openAt(t, path)
 }
+
+// A group of ten thousand whose members come one by one is not a new file for every few of them.
+func TestALargeGroupHasRoomForChanges(t *testing.T) {
+	large := Group{Name: "large", GID: 5000}
+	for i := range 10_000 {
+		large.Members = append(large.Members, fmt.Sprintf("person%d", i))
+	}
+	c := &Contents{Groups: []Group{large}}
+	l := c.layout()
+	if n := (l.size - l.tail) / large.size(); n < 60 {
+		t.Errorf("room for %d changes of the largest group", n)
+	}
+	c.Groups[0].Members = nil
+	for i := range 1_000_000 {
+		c.Groups[0].Members = append(c.Groups[0].Members, fmt.Sprintf("person%d", i))
+	}
+	if l := c.layout(); l.size-l.tail > 17<<20 {
+		t.Errorf("%d bytes are spare", l.size-l.tail)
+	}
+}
