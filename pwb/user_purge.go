@@ -60,17 +60,21 @@ func purgeUser(d *desk) error {
 			return err
 		}
 	}
+	if d.Bool("remove-home") {
+		if err := ownHome(home, a); err != nil { // before anything is forgotten
+			return err
+		}
+	}
 	if err := d.store.Purge(d.Context.Context, a.Name); err != nil {
 		return err
 	}
-	fields := map[string]any{"user": name, "uid": a.UID, "archive": d.String("archive"), "home_removed": d.Bool("remove-home")}
-	if err := d.changed("purge-user", fields); err != nil {
-		return err
-	}
+	fields := map[string]any{"user": name, "uid": a.UID, "archive": d.String("archive")}
+	var problem error
 	if d.Bool("remove-home") {
-		return removeHome(home, a)
+		problem = removeHome(home, a)
+		fields["home_removed"] = problem == nil
 	}
-	return nil
+	return errors.Join(problem, d.changed("purge-user", fields))
 }
 
 // confirm wants the name typed again, on a terminal or behind --yes.
@@ -131,7 +135,7 @@ func removeHome(home string, a store.Account) error {
 
 // statusOfUser is what decides about a person at this moment, and what is still under way.
 func statusOfUser(d *desk) error {
-	name, err := d.one("USER")
+	name, err := d.nameAndFlags("USER")
 	if err != nil {
 		return err
 	}

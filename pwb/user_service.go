@@ -52,7 +52,7 @@ func userServiceCommand() *cli.Command {
 	}
 }
 
-// flagsFirst lets flags stand behind the name too, as Workbench's command does.
+// nameAndFlags lets flags stand behind the name too, as Workbench's command does.
 func (d *desk) nameAndFlags(what string) (string, error) {
 	args := d.Args().Slice()
 	if len(args) > 1 && strings.HasPrefix(args[1], "-") {
@@ -63,7 +63,7 @@ func (d *desk) nameAndFlags(what string) (string, error) {
 			again = again[1:]
 			if !inline {
 				switch name {
-				case "no-expiry", "all", "json", "archive-only":
+				case "no-expiry", "all", "json", "remove-home":
 					value = "true"
 				default:
 					if len(again) == 0 {
@@ -195,7 +195,8 @@ func revokeToken(d *desk) error {
 		if name, err = d.nameAndFlags("NAME, or --id ID, or --all"); err != nil {
 			return err
 		}
-	} else if d.NArg() > 0 || id != "" && all {
+	}
+	if id != "" && all || (d.String("id") != "" || d.Bool("all")) && d.NArg() > 0 { // more would end than is meant
 		return cli.Exit(d.Command.FullName()+": one of NAME, --id ID and --all", 2)
 	}
 	ended, err := d.store.RevokeTokens(d.Context.Context, name, id)
