@@ -339,3 +339,38 @@ func TestAnOperatorLinksAnAccountOfTheDirectory(t *testing.T) {
 		t.Errorf("Login = %q, %v", name, err)
 	}
 }
+
+// Deactivated and back within an hour, or deleted and made again: a browser that was signed in before must ask the provider anew.
+func TestBrowsersSessionsDoNotComeBackWithTheAccount(t *testing.T) {
+	for what, away := range map[string]func(*Provisioner){
+		"deactivated": func(p *Provisioner) {
+			p.setActive(t, "1", false)
+			p.setActive(t, "1", true)
+		},
+		"deactivated, and sessions may finish": func(p *Provisioner) {
+			p.Directory.Leave = Leaving("let-finish", 0)
+			p.setActive(t, "1", false)
+			p.setActive(t, "1", true)
+		},
+		"deleted": func(p *Provisioner) {
+			p.DeleteUser(ctx, "1", func(store.ScimUser) error { return nil }, Actor{})
+			p.CreateUser(ctx, person("2", "alice@example.com", "oid-a"), Actor{})
+		},
+	} {
+		p, s, _ := managed(t, false)
+		if _, err := p.CreateUser(ctx, person("1", "alice@example.com", "oid-a"), Actor{}); err != nil {
+			t.Fatal(err)
+		}
+		now := time.Now()
+		w := store.WebSession{ID: [32]byte{1}, Account: "alice", Identity: accountOf(t, p, "alice").Identity, Created: now, Used: now}
+		if err := s.PutSession(ctx, w, now.Add(-time.Hour), now.Add(-time.Hour)); err != nil {
+			t.Fatal(err)
+		}
+		if away(p); !accountOf(t, p, "alice").Active {
+			t.Errorf("%s: not back", what)
+		}
+		if _, err := s.FindSession(ctx, w.ID); !errors.Is(err, store.ErrNoSession) {
+			t.Errorf("%s: the browser is still signed in: %v", what, err)
+		}
+	}
+}

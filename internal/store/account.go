@@ -286,9 +286,7 @@ func (s *Store) change(ctx context.Context, name account.Name, set string, args 
 		if _, err := tx.ExecContext(ctx, "UPDATE provider_group SET revision = ? WHERE gid IN (SELECT gid FROM membership WHERE account = ?)", revision, string(name)); err != nil {
 			return err
 		}
-		// Browsers' sessions of an account that opens nothing any more do not come back with it.
-		_, err = tx.ExecContext(ctx, endSessions+" AND EXISTS (SELECT 1 FROM account WHERE name = ? AND (active = 0 OR deleted IS NOT NULL))", string(name), string(name))
-		return err
+		return endClosedSessions(ctx, tx, name)
 	})
 	return unavailable(fmt.Sprintf("change account %q", name), err)
 }

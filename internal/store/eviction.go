@@ -22,8 +22,12 @@ type Eviction struct {
 	Problem  string // of the last attempt
 }
 
-// evict is a part of the transaction that locks: either both are there or none. Somebody who is back keeps the session.
+// evict is a part of the transaction that locks: either both are there or none. Somebody who is back keeps the session of a
+// machine, which may hold a day's work; a browser's ends at once, whatever the policy is.
 func (s *Store) evict(ctx context.Context, tx *sql.Tx, name account.Name, active bool, e *Eviction) error {
+	if err := endClosedSessions(ctx, tx, name); err != nil {
+		return err
+	}
 	if active || e == nil {
 		_, err := tx.ExecContext(ctx, "DELETE FROM eviction WHERE account = ?", string(name))
 		return err

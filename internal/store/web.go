@@ -81,6 +81,13 @@ func (s *Store) EndSessions(ctx context.Context, name account.Name) error {
 
 const endSessions = "DELETE FROM web_session WHERE account = ?"
 
+// endClosedSessions ends browsers' sessions of an account that opens nothing any more: they do not come back with it.
+func endClosedSessions(ctx context.Context, tx *sql.Tx, name account.Name) error {
+	_, err := tx.ExecContext(ctx, endSessions+" AND EXISTS (SELECT 1 FROM account WHERE name = ? AND (active = 0 OR provided = 0 OR deleted IS NOT NULL))",
+		string(name), string(name))
+	return err
+}
+
 func (s *Store) forget(ctx context.Context, doing, query string, args ...any) error {
 	return unavailable(doing, s.write(ctx, func(tx *sql.Tx) error {
 		_, err := tx.ExecContext(ctx, query, args...)
