@@ -34,7 +34,7 @@ func TestAProviderThatWantsTheSecretInAHeader(t *testing.T) {
 		t.Fatal(err)
 	}
 	for range 2 {
-		if token, err := c.Exchange(t.Context(), "code", "http://127.0.0.1/cb", NewVerifier()); err != nil || string(token) != "x.y.z" {
+		if token, err := c.Exchange(t.Context(), "code", "http://127.0.0.1/cb", NewVerifier()); err != nil || string(token.ID) != "x.y.z" {
 			t.Errorf("%s, %v", token, err)
 		}
 	}

@@ -237,25 +237,32 @@ func (c *Client) CheckIssuer(ctx context.Context, iss string) error {
 	return err
 }
 
-// Exchange gives an authorization code for an ID token, which is still to be judged.
-func (c *Client) Exchange(ctx context.Context, code, redirectURI, verifier string) ([]byte, error) {
+// Tokens is what a code was worth. The ID token is still to be judged, with the access token that came beside it.
+type Tokens struct {
+	ID     []byte
+	Access string
+}
+
+// Exchange gives an authorization code for tokens.
+func (c *Client) Exchange(ctx context.Context, code, redirectURI, verifier string) (Tokens, error) {
 	e, err := c.discover(ctx)
 	if err != nil {
-		return nil, err
+		return Tokens{}, err
 	}
 	if e.Token == "" {
-		return nil, fmt.Errorf("%w: it names no token endpoint", ErrAnswer)
+		return Tokens{}, fmt.Errorf("%w: it names no token endpoint", ErrAnswer)
 	}
 	cfg, err := c.config(e)
 	if err != nil {
-		return nil, err
+		return Tokens{}, err
 	}
 	cfg.RedirectURL = redirectURI
 	token, err := c.exchange(ctx, cfg, code, verifier)
 	if err != nil {
-		return nil, fmt.Errorf("exchange the code: %w", classify(err))
+		return Tokens{}, fmt.Errorf("exchange the code: %w", classify(err))
 	}
-	return idToken(token)
+	id, err := idToken(token)
+	return Tokens{ID: id, Access: token.AccessToken}, err
 }
 
 func idToken(token *oauth2.Token) ([]byte, error) {

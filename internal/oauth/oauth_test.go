@@ -151,8 +151,8 @@ func TestExchange(t *testing.T) {
 		}
 		fmt.Fprint(w, `{"access_token":"a","token_type":"Bearer","id_token":"a.b.c"}`)
 	})
-	if raw, err := c.Exchange(t.Context(), "the-code", "https://pwb.example/cb", verifier); err != nil || string(raw) != "a.b.c" {
-		t.Errorf("Exchange = %q, %v", raw, err)
+	if got, err := c.Exchange(t.Context(), "the-code", "https://pwb.example/cb", verifier); err != nil || string(got.ID) != "a.b.c" || got.Access != "a" {
+		t.Errorf("Exchange = %q, %v", got, err)
 	}
 	const evil = "EVIL\x1b[2J\nprose"
 	for _, tt := range []struct {
@@ -182,9 +182,9 @@ func TestExchange(t *testing.T) {
 			w.WriteHeader(tt.status)
 			fmt.Fprint(w, tt.body)
 		})
-		raw, err := c.Exchange(t.Context(), "the-code", "x", verifier)
-		if raw != nil || !errors.Is(err, tt.want) || !strings.Contains(fmt.Sprint(err), tt.says) || strings.Contains(fmt.Sprint(err), "EVIL") || strings.Contains(fmt.Sprint(err), "hush") {
-			t.Errorf("%d %.80q: %q, %v; want %v saying %q", tt.status, tt.body, raw, err, tt.want, tt.says)
+		got, err := c.Exchange(t.Context(), "the-code", "x", verifier)
+		if got.ID != nil || !errors.Is(err, tt.want) || !strings.Contains(fmt.Sprint(err), tt.says) || strings.Contains(fmt.Sprint(err), "EVIL") || strings.Contains(fmt.Sprint(err), "hush") {
+			t.Errorf("%d %.80q: %q, %v; want %v saying %q", tt.status, tt.body, got.ID, err, tt.want, tt.says)
 		}
 	}
 	idp.Stop()

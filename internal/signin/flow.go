@@ -199,12 +199,12 @@ func (d *Door) answer(w http.ResponseWriter, r *http.Request, q url.Values) (nex
 	if code == "" {
 		return "", nil, fmt.Errorf("%w: neither a code nor an error", errNoFlow)
 	}
-	raw, err := d.cfg.Provider.Exchange(r.Context(), code, d.redirectURI(), f.Verifier)
+	tokens, err := d.cfg.Provider.Exchange(r.Context(), code, d.redirectURI(), f.Verifier)
 	if err != nil {
 		return "", nil, err
 	}
-	defer clear(raw)
-	verified, err := d.cfg.Verifier.Verify(r.Context(), raw, ticket.Expect{Nonce: f.Nonce})
+	defer clear(tokens.ID)
+	verified, err := d.cfg.Verifier.Verify(r.Context(), tokens.ID, ticket.Expect{Nonce: f.Nonce, AccessToken: tokens.Access})
 	if err != nil {
 		return "", nil, fmt.Errorf("verify the ID token: %w", err)
 	}
@@ -216,7 +216,7 @@ func (d *Door) answer(w http.ResponseWriter, r *http.Request, q url.Values) (nex
 	if err != nil {
 		return "", who, err
 	}
-	return f.Next, who, d.beginSession(w, r, name, verified.Identity, raw)
+	return f.Next, who, d.beginSession(w, r, name, verified.Identity, tokens.ID)
 }
 
 // logIn finds or makes the account, and holds it to the rules of this machine. The name is there with an error too, once known.

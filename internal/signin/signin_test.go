@@ -408,6 +408,10 @@ func TestTokensThatAreNotThisSignIns(t *testing.T) {
 		{"for another application", map[string]any{"aud": "other"}, "not accepted"},
 		{"of another issuer", map[string]any{"iss": "https://evil.example"}, "not accepted"},
 		{"expired", map[string]any{"exp": time.Now().Add(-time.Hour).Unix()}, "not accepted"},
+		{"beside another access token", map[string]any{"at_hash": "AAAAAAAAAAAAAAAAAAAAAA"}, "not accepted"},
+		{"beside no kind of access token", map[string]any{"at_hash": 7}, "not accepted"},
+		{"for others too, and nobody says who asked", map[string]any{"aud": []string{oidctest.ClientID, "other"}}, "not accepted"},
+		{"that another application asked for", map[string]any{"aud": []string{oidctest.ClientID, "other"}, "azp": "other"}, "not accepted"},
 		{"no username", map[string]any{"preferred_username": nil}, "says no user name"},
 		{"root", map[string]any{"preferred_username": "root@example.com"}, "no login name for you"},
 	} {
@@ -420,6 +424,26 @@ func TestTokensThatAreNotThisSignIns(t *testing.T) {
 		}
 		if !strings.Contains(text, "Reference") || !strings.Contains(text, "help@example.com") {
 			t.Errorf("%s: no reference, or nobody to ask", tt.name)
+		}
+	}
+}
+
+// What certified providers may send besides.
+func TestTokensThatAreThisSignIns(t *testing.T) {
+	half := sha256.Sum256([]byte("a")) // the access token of provide
+	for name, claims := range map[string]map[string]any{
+		"with at_hash":          {"at_hash": base64.RawURLEncoding.EncodeToString(half[:16])},
+		"with more audiences":   {"aud": []string{"other", oidctest.ClientID}, "azp": oidctest.ClientID},
+		"with auth_time":        {"auth_time": time.Now().Unix(), "acr": "0", "amr": []string{"pwd"}, "sid": "x"},
+		"with a group as text":  {"groups": "one"},
+		"without groups":        {"groups": nil},
+		"without a person name": {"name": nil},
+	} {
+		s := newSite(t, nil)
+		s.extra = claims
+		b := s.browser()
+		if resp, text := b.get(s.agree(b.start("/sign-in"), "alice@example.com")); resp.StatusCode != http.StatusSeeOther || !b.signedIn() {
+			t.Errorf("%s: %d\n%s\n%s", name, resp.StatusCode, text, s.log)
 		}
 	}
 }

@@ -2,7 +2,9 @@ package ticket
 
 import (
 	"crypto/sha256"
+	"crypto/sha512"
 	"crypto/subtle"
+	"encoding/base64"
 	"encoding/json"
 	"fmt"
 	"regexp"
@@ -33,6 +35,9 @@ func (v *Verifier) judge(t *token, expect Expect) error {
 		return err
 	}
 	if err := t.nonce(expect.Nonce, v.cfg.RequireNonce); err != nil {
+		return err
+	}
+	if err := t.accessToken(expect.AccessToken); err != nil {
 		return err
 	}
 	if sub, _ := t.claims["sub"].(string); !clean(sub, maxSubject) {
@@ -83,6 +88,31 @@ func (t *token) kind() error {
 		if kind, there := t.claims[name]; there && kind != id {
 			return fmt.Errorf("%w: %s is %.20q", ErrClaims, name, fmt.Sprint(kind))
 		}
+	}
+	return nil
+}
+
+// accessToken demands that the access token beside the ID token is the one that it was issued with (OpenID Connect Core 3.1.3.8).
+func (t *token) accessToken(beside string) error {
+	said, there := t.claims["at_hash"]
+	if !there || beside == "" {
+		return nil
+	}
+	var sum []byte
+	switch alg := t.header.alg; {
+	case strings.HasSuffix(alg, "256"):
+		h := sha256.Sum256([]byte(beside))
+		sum = h[:]
+	case strings.HasSuffix(alg, "384"):
+		h := sha512.Sum384([]byte(beside))
+		sum = h[:]
+	default: // the 512s, and EdDSA with Ed25519
+		h := sha512.Sum512([]byte(beside))
+		sum = h[:]
+	}
+	want := base64.RawURLEncoding.EncodeToString(sum[:len(sum)/2])
+	if got, _ := said.(string); subtle.ConstantTimeCompare([]byte(got), []byte(want)) != 1 {
+		return fmt.Errorf("%w: at_hash is of another access token", ErrClaims)
 	}
 	return nil
 }

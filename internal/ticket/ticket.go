@@ -128,7 +128,8 @@ func checkAlgorithms(algorithms []string) error {
 
 // Expect is what the caller knows about the ticket that is to come.
 type Expect struct {
-	Nonce string // of the flow that obtained the token; "" expects none in particular
+	Nonce       string // of the flow that obtained the token; "" expects none in particular
+	AccessToken string // that came with it, to which at_hash must belong when there is one; "" has not been seen
 }
 
 // Verified is the evidence that a ticket gave.
