@@ -169,11 +169,13 @@ func (s *stage) looks(name string) {
 		var shot []byte
 		var found string
 		var wide bool
+		var header int64
 		s.run("a picture of "+name,
 			emulation.SetEmulatedMedia().WithFeatures([]*emulation.MediaFeature{{Name: "prefers-color-scheme", Value: form.scheme}}),
 			emulation.SetDeviceMetricsOverride(form.width, form.height, 1, form.width < 500),
 			chromedp.FullScreenshot(&shot, 100),
 			chromedp.Evaluate(`document.documentElement.scrollWidth > innerWidth`, &wide),
+			chromedp.Evaluate(`document.querySelector("header").offsetHeight`, &header),
 			chromedp.Evaluate(s.axe+";0", nil),
 			chromedp.Evaluate(`axe.run({runOnly: ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"]}).then(r => JSON.stringify(r.violations.map(v => v.id + ": " + v.help + " " + v.nodes.map(n => n.html).join(" | "))))`,
 				&found, func(p *runtime.EvaluateParams) *runtime.EvaluateParams { return p.WithAwaitPromise(true) }),
@@ -183,6 +185,9 @@ func (s *stage) looks(name string) {
 		}
 		if wide {
 			s.t.Errorf("%s, %s: wider than the window", name, form.name)
+		}
+		if header > 110 {
+			s.t.Errorf("%s, %s: the header is %d pixels high", name, form.name, header)
 		}
 		if err := os.WriteFile(filepath.Join(s.shots, name+"-"+form.name+".png"), shot, 0o644); err != nil {
 			s.t.Error(err)
@@ -253,7 +258,7 @@ func TestBrowser(t *testing.T) {
 	s.want("Sign in with your organisation’s account", "help@example.com")
 	s.looks("1-sign-in")
 	s.signIn("alice@example.com")
-	s.want("alice", "30000", "/home/alice", "g-5f0d2c9e")
+	s.want("Hello, Alice", "30000", "/home/alice", "g-5f0d2c9e")
 	s.looks("2-home")
 	if out := s.m.run("", "getent", "passwd", "alice"); out.status != 0 {
 		t.Errorf("getent: %+v", out)

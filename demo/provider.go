@@ -9,6 +9,7 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
+	"strings"
 	"sync/atomic"
 	"time"
 
@@ -73,7 +74,16 @@ type directory struct{}
 
 func (directory) GetUserByUsername(name string) *storage.User {
 	id := sha256.Sum256([]byte(name))
-	return &storage.User{ID: fmt.Sprintf("%x", id[:8]), Username: name, Password: password, FirstName: name, Email: name, EmailVerified: true}
+	return &storage.User{ID: fmt.Sprintf("%x", id[:8]), Username: name, Password: password, FirstName: called(name), Email: name, EmailVerified: true}
+}
+
+// called is a person's name: Alice, of alice@example.com.
+func called(name string) string {
+	name, _, _ = strings.Cut(name, "@")
+	if name == "" {
+		return ""
+	}
+	return strings.ToUpper(name[:1]) + name[1:]
 }
 
 func (d directory) GetUserByID(id string) *storage.User {

@@ -11,6 +11,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"regexp"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -191,6 +192,26 @@ func TestManyAskToPublishAtOnce(t *testing.T) {
 }
 
 // What a browser comes to first: the page, and from it the provider.
+// Whoever asks for help gives the reference; whoever helps finds it in the log.
+func TestEveryErrorPageIsInTheLog(t *testing.T) {
+	r := newTree(t)
+	idp := oidctest.New(t, "")
+	r.write("/etc/rstudio/rserver.conf", fmt.Sprintf("auth-openid=1\nauth-openid-issuer=%s\nwww-port=%d\n", idp.URL, freePort(t)), 0o644)
+	r.write("/etc/rstudio/openid-client-secret", "client-id="+oidctest.ClientID+"\nclient-secret=b\n", 0o600)
+	r.write("/etc/rstudio/pwb.conf", "allow-loopback-http=1\n", 0o644)
+	s := r.serve()
+	idp.Stop()
+	for _, path := range []string{"/nothing", "/openid/callback?code=x&state=y", "/openid/callback?error=%3Cb%3E&state=%0d%0aSet-Cookie:x", "/sign-in"} {
+		status, body := s.get(path)
+		m := regexp.MustCompile(`<dt>Reference</dt><dd><code>([A-Z0-9]{20,})<`).FindStringSubmatch(body)
+		if m == nil || status < 400 {
+			t.Errorf("%s: %d, no reference in\n%s", path, status, body)
+			continue
+		}
+		s.says("request=" + m[1])
+	}
+}
+
 func TestServeSignsPeopleIn(t *testing.T) {
 	r := newTree(t)
 	idp := oidctest.New(t, "")

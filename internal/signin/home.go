@@ -2,8 +2,10 @@ package signin
 
 import (
 	"errors"
+	"fmt"
 	"net/http"
 	"regexp"
+	"strings"
 	"time"
 
 	"github.com/pwb-project/pwb/internal/passwd"
@@ -57,6 +59,7 @@ var (
 func (d *Door) code(w http.ResponseWriter, r *http.Request, v *visit) {
 	service, host := r.PostForm.Get("service"), r.PostForm.Get("host")
 	if service != "" && !serviceName.MatchString(service) || host != "" && !hostName.MatchString(host) {
+		d.note(r, "code", fmt.Errorf("for no such place: service %.64q, host %.64q", service, host))
 		d.tell(w, r, problem{status: http.StatusBadRequest, Title: "This is no name of a program or a server",
 			Text: "A program is named as its PAM service, such as sshd; a server by its host name.", Advice: "Go back and correct it, or leave both empty."})
 		return
@@ -125,9 +128,9 @@ func (d *Door) sessionKeys(w http.ResponseWriter, r *http.Request) {
 	w.Write(keys)
 }
 
-// Name is what a page greets a person with.
+// Name is what a page greets a person with. Some providers send an address where a name should be, and nobody is called that.
 func (h *home) Name() string {
-	if h.Account.Gecos != "" {
+	if h.Account.Gecos != "" && !strings.Contains(h.Account.Gecos, "@") {
 		return h.Account.Gecos
 	}
 	return string(h.Account.Name)

@@ -448,6 +448,31 @@ func TestTokensThatAreThisSignIns(t *testing.T) {
 	}
 }
 
+func TestAGreeting(t *testing.T) {
+	for claim, want := range map[any]string{"Alice Liddell": "Hello, Alice Liddell", "alice@example.com": "Hello, alice<", "": "Hello, alice<", nil: "Hello, alice<", "<b>": "Hello, &lt;b&gt;"} {
+		s := newSite(t, nil)
+		s.extra = map[string]any{"name": claim}
+		b := s.browser()
+		b.signIn("alice@example.com")
+		if resp, text := b.get("/"); !strings.Contains(text, want) {
+			t.Errorf("%v: %d, no %q in\n%s", claim, resp.StatusCode, want, text)
+		}
+	}
+}
+
+// Another person with the same name, as after a leaver's address was given to a joiner, gets no account and a reason.
+func TestANameThatIsTaken(t *testing.T) {
+	s := newSite(t, nil)
+	s.browser().signIn("alice@example.com")
+	s.extra = map[string]any{"sub": "another-person"}
+	b := s.browser()
+	resp, text := b.get(s.agree(b.start("/sign-in"), "alice@example.com"))
+	s.want("another alice", resp, text, 403, "Your login name is taken", "belongs to somebody else", "help@example.com", "Reference")
+	if b.signedIn() {
+		t.Error("another alice is signed in")
+	}
+}
+
 func TestTheProvidersRefusals(t *testing.T) {
 	s := newSite(t, nil)
 	b := s.browser()

@@ -53,7 +53,7 @@ var problems = []struct {
 	problem
 }{
 	{[]error{errTooMany, store.ErrTooManyCodes}, problem{http.StatusTooManyRequests, "Too many at once",
-		"There were many requests within a short time.", "Wait a minute and try again.", false, ""}},
+		"More requests came from you, or from the network that you are in, than this server takes within a short time. Nothing is locked.", "Wait a minute and try again.", false, ""}},
 	{[]error{errForm}, problem{http.StatusForbidden, "This form is out of date",
 		"It comes from another session, or from another site.", "Go back to the first page and try again from there.", false, ""}},
 	{[]error{errNoSession}, problem{http.StatusForbidden, "You are signed out",
@@ -76,11 +76,13 @@ var problems = []struct {
 	{[]error{store.ErrInactive}, problem{http.StatusForbidden, "Your account is not active",
 		"You have signed in, but your account on this server is locked.", "If you should have access, ask for help and give the reference below.", true, ""}},
 	{[]error{provision.ErrNotAllowed}, problem{http.StatusForbidden, "You may not use this server",
-		"You have signed in, but the rules of this server do not let you in. Often a group is missing.", "Ask for access, and give the reference below.", true, ""}},
+		"You have signed in, but this server is for certain people or groups, and you are not among them. If you have just been added to a group, sign in again.", "Ask for access to this server, and give the reference below.", true, ""}},
 	{[]error{provision.ErrNoAccount, store.ErrNotFound, passwd.ErrNotFound}, problem{http.StatusForbidden, "You have no account here",
 		"You have signed in, but this server has no account for you and makes none by itself.", "Ask for an account, and give the reference below.", true, ""}},
-	{[]error{provision.ErrNameTaken, store.ErrBound, store.ErrTaken, provision.ErrSystemAccount, account.ErrName}, problem{http.StatusForbidden, "There is no login name for you",
-		"You have signed in, but the login name that would be yours is taken or reserved on this server.", askHelp, false, ""}},
+	{[]error{provision.ErrNameTaken, store.ErrBound, store.ErrTaken, provision.ErrSystemAccount}, problem{http.StatusForbidden, "Your login name is taken",
+		"You have signed in, but the login name that would be yours belongs to somebody else on this server, or to the server itself.", "An administrator can give you an account. " + askHelp, false, ""}},
+	{[]error{account.ErrName}, problem{http.StatusForbidden, "There is no login name for you",
+		"You have signed in, but your user name cannot become a login name on this server, or would be a reserved one.", "An administrator can give you an account. " + askHelp, false, ""}},
 }
 
 func judgeRefusal(e refusal) problem {
@@ -113,7 +115,8 @@ func (d *Door) tell(w http.ResponseWriter, r *http.Request, p problem) {
 }
 
 func (d *Door) notFound(w http.ResponseWriter, r *http.Request) {
-	d.tell(w, r, problem{status: http.StatusNotFound, Title: "There is no such page", Text: "The address may have been typed or copied wrongly.", Advice: "Go to the first page."})
+	d.note(r, "request", fmt.Errorf("no such page: %.100q", r.URL.Path)) // the page has a reference
+	d.tell(w, r, problem{status: http.StatusNotFound, Title: "There is no such page", Text: "The address may have been typed or copied wrongly."})
 }
 
 // foreignForm answers what http.CrossOriginProtection has stopped.
