@@ -96,6 +96,9 @@ func examine(ctx context.Context, r config.Root, offline bool) (all []finding) {
 		all = append(all, checkHomes(r, cfg)...)
 	}
 	all = append(all, checkWorker(r), checkSSH(r))
+	if ready {
+		all = append(all, checkServe(ctx, r, cfg)...)
+	}
 	all = append(all, checkAccounts(ctx, r, cfg, ready)...)
 	return append(all, checkAudit(r))
 }
@@ -368,6 +371,7 @@ func checkAccounts(ctx context.Context, r config.Root, cfg *config.Config, ready
 	if len(ours) > 0 {
 		all = append(all, checkSnapshot(r, origin, revision))
 	}
+	all = append(all, checkTokens(ctx, s, time.Now())...)
 	if ready {
 		p := provisioner(r, cfg, s, func(err error) { all = append(all, finding{"accounts", odd, err.Error(), ""}) })
 		for _, a := range accounts {

@@ -103,11 +103,20 @@ func (f *front) config() (*config.Config, error) {
 	for _, w := range cfg.Warnings {
 		f.log.Warn("configuration", "problem", w.String())
 	}
-	if at := cfg.Web.Listen(); !cfg.Web.TLS && !at.Addr().Unmap().IsLoopback() && len(cfg.Web.Proxies) == 0 {
-		return nil, fmt.Errorf("plain HTTP on %s would show tokens and cookies to everybody on the way; set ssl-enabled=1 with a certificate, "+
-			"www-address=127.0.0.1 for a proxy on this machine, or trusted-proxies in pwb.conf for one elsewhere", at)
+	if err := checkPlainHTTP(cfg.Web); err != nil {
+		return nil, err
 	}
 	return cfg, nil
+}
+
+// checkPlainHTTP refuses plain HTTP that leaves this machine, unless proxies alone are served.
+func checkPlainHTTP(w config.Web) error {
+	at := w.Listen()
+	if w.TLS || at.Addr().Unmap().IsLoopback() || len(w.Proxies) > 0 {
+		return nil
+	}
+	return fmt.Errorf("plain HTTP on %s would show tokens and cookies to everybody on the way; set ssl-enabled=1 with a certificate, "+
+		"www-address=127.0.0.1 for a proxy on this machine, or trusted-proxies in pwb.conf for one elsewhere", at)
 }
 
 // listen serves until ctx ends.
