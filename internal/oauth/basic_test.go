@@ -12,6 +12,13 @@ import (
 
 // A client that is registered for client_secret_basic, the default of OpenID Connect Registration, is known by nothing else.
 func TestAProviderThatWantsTheSecretInAHeader(t *testing.T) {
+	// RFC 6749 5.2 has invalid_client for it. Auth0 says access_denied, Keycloak unauthorized_client; the status is the same.
+	for _, says := range []string{`{"error":"invalid_client"}`, `{"error":"access_denied"}`, `{"error":"unauthorized_client"}`, `no JSON`} {
+		wantsHeader(t, says)
+	}
+}
+
+func wantsHeader(t *testing.T, says string) {
 	idp := oidctest.New(t, "")
 	asked := []string{}
 	idp.Lie(func(w http.ResponseWriter, r *http.Request, truth []byte) {
@@ -23,7 +30,7 @@ func TestAProviderThatWantsTheSecretInAHeader(t *testing.T) {
 		if !basic || id != oidctest.ClientID || secret != "s%3A" || r.FormValue("client_secret") != "" {
 			asked = append(asked, "params")
 			w.WriteHeader(http.StatusUnauthorized)
-			io.WriteString(w, `{"error":"invalid_client"}`)
+			io.WriteString(w, says)
 			return
 		}
 		asked = append(asked, "basic")
@@ -35,10 +42,10 @@ func TestAProviderThatWantsTheSecretInAHeader(t *testing.T) {
 	}
 	for range 2 {
 		if token, err := c.Exchange(t.Context(), "code", "http://127.0.0.1/cb", NewVerifier()); err != nil || string(token.ID) != "x.y.z" {
-			t.Errorf("%s, %v", token, err)
+			t.Errorf("%s: %s, %v", says, token, err)
 		}
 	}
 	if got := strings.Join(asked, " "); got != "params basic basic" {
-		t.Errorf("asked with %s", got)
+		t.Errorf("%s: asked with %s", says, got)
 	}
 }

@@ -158,11 +158,15 @@ func (c *Client) config(e ticket.Endpoints) (*oauth2.Config, error) {
 }
 
 // exchange tries the other way to give a secret when the provider does not know the client by the first: which of them a client
-// is registered with, the provider's metadata does not say. A code is not used up by that.
+// is registered with, the provider's metadata does not say. RFC 6749 5.2 calls that invalid_client; some use other words, and the status that
+// the RFC gives it. A code is not used up by that.
 func (c *Client) exchange(ctx context.Context, cfg *oauth2.Config, code, verifier string) (*oauth2.Token, error) {
 	token, err := cfg.Exchange(c.withHTTP(ctx), code, oauth2.VerifierOption(verifier))
 	var answer *oauth2.RetrieveError
-	if !errors.As(err, &answer) || answer.ErrorCode != "invalid_client" || cfg.ClientSecret == "" {
+	if !errors.As(err, &answer) || cfg.ClientSecret == "" {
+		return token, err
+	}
+	if answer.ErrorCode != "invalid_client" && (answer.Response == nil || answer.Response.StatusCode != http.StatusUnauthorized) {
 		return token, err
 	}
 	basic := cfg.Endpoint.AuthStyle != oauth2.AuthStyleInHeader
