@@ -235,6 +235,11 @@ func belowRootPath(prefix string, h http.Handler) http.Handler {
 	}
 	below := http.StripPrefix(prefix, h)
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.URL.Path == prefix { // as people type it
+			w.Header().Set("Location", prefix+"/")
+			w.WriteHeader(http.StatusSeeOther)
+			return
+		}
 		if strings.HasPrefix(r.URL.Path, prefix+"/") {
 			below.ServeHTTP(w, r)
 			return

@@ -191,7 +191,6 @@ func TestManyAskToPublishAtOnce(t *testing.T) {
 	}
 }
 
-// What a browser comes to first: the page, and from it the provider.
 // Whoever asks for help gives the reference; whoever helps finds it in the log.
 func TestEveryErrorPageIsInTheLog(t *testing.T) {
 	r := newTree(t)
@@ -212,6 +211,7 @@ func TestEveryErrorPageIsInTheLog(t *testing.T) {
 	}
 }
 
+// What a browser comes to first: the page, and from it the provider.
 func TestServeSignsPeopleIn(t *testing.T) {
 	r := newTree(t)
 	idp := oidctest.New(t, "")
@@ -231,6 +231,22 @@ func TestServeSignsPeopleIn(t *testing.T) {
 	to, err := resp.Location()
 	if err != nil || !strings.HasPrefix(to.String(), idp.URL+"/authorize?") || to.Query().Get("redirect_uri") != fmt.Sprintf("http://127.0.0.1:%d/pwb/openid/callback", port) {
 		t.Errorf("to %v, %v", to, err)
+	}
+	resp, err = client.Get(s.url + "/pwb") // as people type it
+	if err != nil || resp.StatusCode != http.StatusSeeOther || resp.Header.Get("Location") != "/pwb/" {
+		t.Errorf("/pwb: %v, %v", resp, err)
+	}
+	for _, method := range []string{"OPTIONS", "TRACE", "PUT"} {
+		req, _ := http.NewRequest(method, s.url+"/pwb/", strings.NewReader("token=x"))
+		req.Header.Set("Cookie", "pwb-session=secret")
+		resp, err := client.Do(req)
+		if err != nil {
+			t.Fatal(err)
+		}
+		body, _ := io.ReadAll(resp.Body)
+		if resp.Body.Close(); resp.StatusCode != http.StatusNotFound || strings.Contains(string(body), "secret") || resp.Header.Get("Content-Security-Policy") == "" {
+			t.Errorf("%s: %d\n%s", method, resp.StatusCode, body)
+		}
 	}
 	if status, body := s.get("/health-check"); status != http.StatusOK || body != "ok\n" {
 		t.Errorf("health: %d, %q", status, body)
