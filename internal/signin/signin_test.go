@@ -473,6 +473,42 @@ func TestANameThatIsTaken(t *testing.T) {
 	}
 }
 
+// The provider's word ends a session for good, and is not an administrator's to take back.
+func TestAnAccountThatTheProviderDeactivates(t *testing.T) {
+	s := newSite(t, nil)
+	accounts := s.cfg.Accounts
+	accounts.Directory = &provision.Directory{
+		Store: s.store, Issuer: s.idp.URL, Suffix: true, Leave: provision.Leaving("suspend-new", time.Minute),
+		Subject: func(id string) (string, bool) { return id, true }, Audit: s.cfg.Audit, Report: func(err error) { t.Error(err) },
+	}
+	bob := store.ScimUser{ID: "1", UserName: "bob@example.com", ExternalID: "s-bob@example.com", Active: true, Doc: []byte(`{"userName":"bob@example.com"}`)}
+	if _, err := accounts.CreateUser(t.Context(), bob, provision.Actor{}); err != nil {
+		t.Fatal(err)
+	}
+	active := func(active bool) {
+		if _, err := accounts.ChangeUser(t.Context(), "1", func(u *store.ScimUser) error { u.Active = active; return nil }, provision.Actor{}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	b := s.browser()
+	begun := s.agree(b.start("/sign-in"), "bob@example.com")
+	b.signIn("bob@example.com")
+	active(false)
+	resp, text := b.get(begun)
+	s.want("deactivated on the way", resp, text, 403, "Your account is not active")
+	s.extra = map[string]any{"groups": []string{admins}}
+	alice := s.browser()
+	alice.signIn("alice@example.com")
+	resp, text = alice.get("/admin/users/bob")
+	if s.want("bob's page", resp, text, 200, "The identity provider has deactivated this account"); strings.Contains(text, "Unlock") {
+		t.Error("a button that would do nothing")
+	}
+	if active(true); b.signedIn() {
+		t.Error("bob is signed in again by being active again")
+	}
+	b.signIn("bob@example.com")
+}
+
 func TestTheProvidersRefusals(t *testing.T) {
 	s := newSite(t, nil)
 	b := s.browser()
