@@ -509,6 +509,40 @@ func TestAnAccountThatTheProviderDeactivates(t *testing.T) {
 	b.signIn("bob@example.com")
 }
 
+func TestKeysThatTurnDuringASignIn(t *testing.T) {
+	s := newSite(t, nil)
+	s.browser().signIn("bob@example.com")
+	for _, withdraw := range []bool{false, true} {
+		b := s.browser()
+		asked := b.start("/sign-in")
+		s.idp.Rotate(withdraw)
+		if resp, text := b.get(s.agree(asked, "alice@example.com")); resp.StatusCode != http.StatusSeeOther || !b.signedIn() {
+			t.Errorf("withdrawn %v: %d\n%s\n%s", withdraw, resp.StatusCode, text, s.log)
+		}
+	}
+}
+
+// A sign-in that another person has begun, or ended, does not count in this browser: not with the flow's cookie of this one, not
+// with the answer of that one.
+func TestAnAnswerOfAnotherBrowser(t *testing.T) {
+	s := newSite(t, nil)
+	mallory, alice := s.browser(), s.browser()
+	theirs := s.agree(mallory.start("/sign-in"), "mallory@example.com")
+	mine := alice.start("/sign-in")
+	resp, text := alice.get(theirs)
+	s.want("mallory's link", resp, text, 400, "cannot be completed")
+	u, _ := url.Parse(theirs)
+	q := u.Query()
+	q.Set("state", mine.Get("state")) // mallory's code in alice's own flow: PKCE and the nonce are alice's
+	resp, text = alice.get("/openid/callback?" + q.Encode())
+	if resp.StatusCode < 400 || alice.signedIn() {
+		t.Errorf("mallory's code: %d\n%s", resp.StatusCode, text)
+	}
+	if resp, _ := mallory.get(theirs); resp.StatusCode != http.StatusSeeOther {
+		t.Errorf("mallory's own: %d, used up by another browser", resp.StatusCode)
+	}
+}
+
 func TestTheProvidersRefusals(t *testing.T) {
 	s := newSite(t, nil)
 	b := s.browser()
