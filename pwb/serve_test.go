@@ -220,7 +220,7 @@ func TestServeSignsPeopleIn(t *testing.T) {
 	r.write("/etc/rstudio/openid-client-secret", "client-id="+oidctest.ClientID+"\nclient-secret=x\n", 0o600)
 	r.write("/etc/rstudio/pwb.conf", "allow-loopback-http=1\nsupport-contact=the help desk, room 5\n", 0o644)
 	s := r.serve()
-	if status, body := s.get("/pwb/"); status != http.StatusOK || !strings.Contains(body, "<h1>Sign in</h1>") || !strings.Contains(body, "the help desk, room 5") || !strings.Contains(body, `href="/pwb/sign-in`) {
+	if status, body := s.get("/pwb/"); status != http.StatusOK || !strings.Contains(body, "<h1>Sign in</h1>") || !strings.Contains(body, "the help desk, room 5") || !strings.Contains(body, fmt.Sprintf(`href="http://127.0.0.1:%d/pwb/sign-in`, port)) {
 		t.Errorf("the first page: %d\n%s", status, body)
 	}
 	client := &http.Client{CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }}

@@ -272,7 +272,7 @@ func TestASignInAndACode(t *testing.T) {
 	s := newSite(t, nil)
 	b := s.browser()
 	resp, text := b.get("/")
-	s.want("the first page", resp, text, 200, `href="/sign-in?next=%2f"`, "help@example.com")
+	s.want("the first page", resp, text, 200, `href="`+s.url+`/sign-in?next=%2f"`, "help@example.com")
 	asked := b.start("/sign-in")
 	for name, want := range map[string]string{"response_type": "code", "redirect_uri": s.url + "/openid/callback", "code_challenge_method": "S256", "client_id": oidctest.ClientID} {
 		if asked.Get(name) != want {
@@ -541,6 +541,16 @@ func TestAnAnswerOfAnotherBrowser(t *testing.T) {
 	if resp, _ := mallory.get(theirs); resp.StatusCode != http.StatusSeeOther {
 		t.Errorf("mallory's own: %d, used up by another browser", resp.StatusCode)
 	}
+}
+
+// People open localhost, an alias or an old name. The provider sends them back to the front door, so that is where they begin.
+func TestASignInFromAnotherName(t *testing.T) {
+	s := newSite(t, nil)
+	b := s.browser()
+	resp, text := b.get(strings.Replace(s.url, "127.0.0.1", "localhost", 1) + "/")
+	s.want("by another name", resp, text, 200, `href="`+s.url+`/sign-in`)
+	resp, text = b.do("GET", "/sign-in", nil, "Sec-Fetch-Site", "cross-site")
+	s.want("come from there", resp, text, 200, `href="`+s.url+`/sign-in`)
 }
 
 func TestTheProvidersRefusals(t *testing.T) {
