@@ -159,7 +159,9 @@ func insertGroups(ctx context.Context, tx *sql.Tx, groups []Group, revision int6
 		}
 		_, err := tx.ExecContext(ctx, "INSERT INTO provider_group (gid, name, issuer, object, revision) VALUES (?, ?, ?, ?, ?)",
 			g.GID, string(g.Name), g.Issuer, g.Object, revision)
-		if err != nil {
+		if violates(err, "provider_group.object") {
+			return fmt.Errorf("group %q: %w", g.Object, ErrTaken) // somebody else of it has come in the same moment
+		} else if err != nil {
 			return err
 		}
 	}

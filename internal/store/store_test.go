@@ -361,3 +361,20 @@ func BenchmarkRedeem(b *testing.B) {
 		}
 	}
 }
+
+// Two people of a new group come in the same moment, and each process gives it a name and an id: the second looks again.
+func TestAGroupThatSomebodyElseHasJustMade(t *testing.T) {
+	s, _ := open(t)
+	for i, g := range []Group{{Name: "g-1", GID: 40000}, {Name: "g-1-2", GID: 40001}} {
+		name := fmt.Sprintf("p%d", i)
+		g.Issuer, g.Object = "https://idp", "object-1"
+		err := s.Redeem(ctx, Redemption{
+			Key: [32]byte{100, byte(i)}, Expires: time.Now().Add(time.Hour), Name: account.Name(name), New: &New{ID: uint32(30000 + i)},
+			Identity: account.Identity{Issuer: "https://idp", Subject: "s-" + name, Username: name},
+			Groups:   &Groups{Objects: []string{g.Object}, Complete: true, New: []Group{g}},
+		})
+		if want := []error{nil, ErrTaken}[i]; !errors.Is(err, want) {
+			t.Errorf("%s: %v, want %v", name, err, want)
+		}
+	}
+}
