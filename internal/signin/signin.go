@@ -153,7 +153,9 @@ const policy = "default-src 'none'; style-src 'self'; script-src 'self'; img-src
 
 func (d *Door) harden(h http.Header) {
 	h.Set("Content-Security-Policy", policy)
-	h.Set("Referrer-Policy", "no-referrer") // addresses hold codes and states
+	// Addresses hold codes and states, for no other site. With no-referrer a form's own Origin would be "null", by which browsers
+	// without Sec-Fetch-Site (Safari before 16.4) are known to come from ours.
+	h.Set("Referrer-Policy", "same-origin")
 	h.Set("X-Content-Type-Options", "nosniff")
 	h.Set("X-Frame-Options", "DENY")
 	h.Set("Cross-Origin-Opener-Policy", "same-origin")

@@ -285,7 +285,7 @@ func TestASignInAndACode(t *testing.T) {
 	b.signIn("alice@example.com")
 	resp, text = b.get("/")
 	s.want("home", resp, text, 200, "Hello, Person", "alice@example.com", "<code>30000</code>", "/home/alice", "ssh alice@server.example")
-	for name, want := range map[string]string{"Cache-Control": "no-store", "Referrer-Policy": "no-referrer", "X-Content-Type-Options": "nosniff", "X-Frame-Options": "DENY"} {
+	for name, want := range map[string]string{"Cache-Control": "no-store", "Referrer-Policy": "same-origin", "X-Content-Type-Options": "nosniff", "X-Frame-Options": "DENY"} {
 		if got := resp.Header.Get(name); got != want {
 			t.Errorf("%s: %q", name, got)
 		}
