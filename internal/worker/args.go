@@ -12,7 +12,8 @@ import (
 type arguments struct {
 	skel   string
 	umask  fs.FileMode
-	masked bool // umask is set
+	masked bool        // umask is set
+	home   fs.FileMode // of the home itself; 0 is what umask or login.defs say
 	silent bool
 	debug  bool
 	bad    error // an argument about homes that is wrong: no home is made rather than an open one
@@ -32,6 +33,12 @@ func parseArguments(args []string) (a arguments, complaints []string) {
 				a.bad = fmt.Errorf("argument umask=%w", err)
 			}
 			a.umask, a.masked = mask, true
+		case name == "home_mode":
+			mode, err := homedir.ParseUmask(value)
+			if err != nil {
+				a.bad = fmt.Errorf("argument home_mode=%w", err)
+			}
+			a.home = mode | 0o700 // as everywhere: a home that its owner cannot use is none
 		case arg == "silent":
 			a.silent = true
 		case arg == "debug":

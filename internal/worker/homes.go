@@ -25,5 +25,8 @@ func (h Homes) make(ctx context.Context, entry passwd.Entry, args arguments) (ho
 		}
 		opts.Modes = homedir.Defaults(file, h.Warn)
 	}
+	if args.home != 0 {
+		opts.Modes.Home = args.home
+	}
 	return homedir.Make(ctx, entry.Home, homedir.Owner{UID: uint32(entry.UID), GID: uint32(entry.GID)}, opts)
 }

@@ -136,8 +136,8 @@ func TestPeers(t *testing.T) {
 }
 
 func TestArguments(t *testing.T) {
-	a, complaints := parseArguments([]string{"skel=/etc/skel/", "umask=077", "silent", "debug", "use_first_pass", "try_first_pass"})
-	if a.skel != "/etc/skel/" || a.umask != 0o077 || !a.masked || !a.silent || !a.debug || a.bad != nil || len(complaints) != 0 {
+	a, complaints := parseArguments([]string{"skel=/etc/skel/", "umask=077", "home_mode=0711", "silent", "debug", "use_first_pass", "try_first_pass"})
+	if a.skel != "/etc/skel/" || a.umask != 0o077 || !a.masked || a.home != 0o711 || !a.silent || !a.debug || a.bad != nil || len(complaints) != 0 {
 		t.Errorf("parseArguments = %+v, %q", a, complaints)
 	}
 	for _, arg := range []string{"nullok", "skel=relative", "umaks=0", "SILENT", "silent=1", ""} {
@@ -145,7 +145,7 @@ func TestArguments(t *testing.T) {
 			t.Errorf("%q: %+v, %q", arg, a, complaints)
 		}
 	}
-	for _, arg := range []string{"umask=", "umask=0x3f", "umask=-1", "umask=01777", "umask=89"} {
+	for _, arg := range []string{"umask=", "umask=0x3f", "umask=-1", "umask=01777", "umask=89", "home_mode=", "home_mode=700x"} {
 		if a, _ := parseArguments([]string{arg}); !errors.Is(a.bad, homedir.ErrUmask) {
 			t.Errorf("%q: %+v", arg, a)
 		}
