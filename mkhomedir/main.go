@@ -1,6 +1,7 @@
-// Command mkhomedir is what the names mkhomedir_helper and oddjob's mkhomedir lead to. A person waits for it, and pwb takes longer
-// to start than a small home takes to make; so this makes the homes of accounts in /etc/passwd, without cgo and without the rest of
-// pwb. Everything else it leaves to pwb, which it becomes: other sources of accounts, and whatever goes wrong and has to be said.
+// Command mkhomedir makes homes under the names mkhomedir_helper and mkhomedir (oddjob's) where no worker of pwb is resident: the
+// program in front asks one first, and becomes this. A person waits for it, and pwb takes longer to start than a small home takes to
+// make; so this makes the homes of accounts in /etc/passwd, without cgo and without the rest of pwb. Everything else it leaves to
+// pwb, which it becomes: other sources of accounts, and whatever goes wrong and has to be said.
 package main
 
 import (
@@ -12,8 +13,10 @@ import (
 	"os"
 	"os/signal"
 	"path/filepath"
+	"runtime"
 	"strconv"
 	"strings"
+	"sync"
 	"syscall"
 
 	"golang.org/x/sys/unix"
@@ -65,8 +68,9 @@ func tryHome(helper bool, input string) (made bool, request homemaker.Request, o
 		return false, request, false
 	}
 	homemaker.Unbind()
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-	defer stop()
+	ctx, cancel := context.WithCancel(context.Background())
+	defer cancel()
+	opts.Progress = listen(cancel)
 	result, err := homedir.Make(ctx, home, owner, opts)
 	if err != nil && ctx.Err() != nil { // nobody wants it any more: pwb would make it
 		homemaker.Complain(err.Error())
@@ -75,20 +79,46 @@ func tryHome(helper bool, input string) (made bool, request homemaker.Request, o
 	return result.Made, request, err == nil
 }
 
+// listen returns what begins to hear SIGINT and SIGTERM when a home turns out to be large. To begin takes longer than to make a
+// small one, which is soon whole; and what a signal has cut off in its first moments, the next login puts right.
+//
+// A large home gets a processor more than threads copy it: with none idle, the runtime takes theirs away at every system call that
+// lasts, which costs a fifth of the time where there is one core.
+func listen(cancel func()) func(homedir.Progress) {
+	const small = 64
+	var once sync.Once
+	return func(p homedir.Progress) {
+		if p.Entries < small && p.Bytes < small<<20 {
+			return
+		}
+		once.Do(func() {
+			runtime.GOMAXPROCS(runtime.GOMAXPROCS(0) + 1)
+			signals := make(chan os.Signal, 1)
+			signal.Notify(signals, os.Interrupt, syscall.SIGTERM)
+			go func() { <-signals; cancel() }()
+		})
+	}
+}
+
 // localAccount finds an account that the C library would find first, in /etc/passwd; found is false where it would not be that
 // plain.
 func localAccount(name string) (owner homedir.Owner, home string, found bool) {
-	order, err := os.ReadFile("/etc/nsswitch.conf")
-	if err != nil || !filesFirst(string(order)) || name == "" || strings.ContainsAny(name, ":+\n") {
-		return owner, "", false
-	}
-	f, err := os.Open("/etc/passwd")
+	order, err := open("/etc/nsswitch.conf")
 	if err != nil {
 		return owner, "", false
 	}
-	defer f.Close()
+	defer order.close()
+	text, err := io.ReadAll(order)
+	if err != nil || !filesFirst(string(text)) || name == "" || strings.ContainsAny(name, ":+\n") {
+		return owner, "", false
+	}
+	accounts, err := open("/etc/passwd")
+	if err != nil {
+		return owner, "", false
+	}
+	defer accounts.close()
 	prefix := []byte(name + ":")
-	for lines := bufio.NewReader(f); ; {
+	for lines := bufio.NewReader(accounts); ; {
 		line, err := lines.ReadSlice('\n')
 		if bytes.HasPrefix(line, prefix) {
 			return entry(string(line))
@@ -97,6 +127,24 @@ func localAccount(name string) (owner homedir.Owner, home string, found bool) {
 			return owner, "", false
 		}
 	}
+}
+
+// file is an open file, read as it is: an os.File would start the runtime's poller.
+type file int
+
+func open(name string) (file, error) {
+	fd, err := unix.Open(name, unix.O_RDONLY|unix.O_CLOEXEC, 0)
+	return file(fd), err
+}
+
+func (f file) close() { unix.Close(int(f)) }
+
+func (f file) Read(b []byte) (int, error) {
+	n, err := unix.Read(int(f), b)
+	if err == nil && n == 0 {
+		err = io.EOF
+	}
+	return max(n, 0), err
 }
 
 func filesFirst(text string) bool {
