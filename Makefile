@@ -49,7 +49,7 @@ include pamtester/module.mk
 include homedir/module.mk
 include nss_pwb/module.mk
 
-build: build/pam_pwb.so build/libnss_pwb.so.2 build/pwb build/mkhomedir build/pamtester build/pam_trace.so
+build: build/pam_pwb.so build/libnss_pwb.so.2 build/pwb build/mkhomedir build/homemaker build/pamtester build/pam_trace.so
 
 build/pwb: FORCE | deps-build
 	$(GO) build -ldflags '$(LDFLAGS)' -o $@ ./pwb
@@ -144,6 +144,7 @@ install-files:
 	$(INSTALL) -m 0644 README.md CHANGELOG.md pam_pwb/PROTOCOL nss_pwb/FORMAT $(HOMEDIR_ODDJOB) $(DESTDIR)$(docdir)
 	$(INSTALL) -d $(DESTDIR)$(dir $(HOMEDIR_PROGRAM))
 	$(INSTALL) -m 0755 build/mkhomedir $(DESTDIR)$(HOMEDIR_PROGRAM)
+	$(INSTALL) -m 0755 build/homemaker $(DESTDIR)$(HOMEDIR_ALONE)
 
 FORCE:
 clean:

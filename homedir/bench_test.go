@@ -78,9 +78,28 @@ func newBench(b *testing.B) *bench {
 		unix.Mount("/mnt/passwd", "/etc/passwd", "", unix.MS_BIND, ""))
 	m.run("cc", "-O2", "-o", "/mnt/floor", "testdata/floor.c")
 	m.run("go", "build", "-trimpath", "-tags", "urfave_cli_no_docs", "-ldflags", "-s -w", "-o", "/mnt/pwb", "../pwb")
-	m.run("env", "CGO_ENABLED=0", "go", "build", "-trimpath", "-ldflags", "-s -w", "-o", "/mnt/ours/mkhomedir_helper", "../mkhomedir")
+	m.run("env", "CGO_ENABLED=0", "go", "build", "-trimpath", "-ldflags", "-s -w", "-o", "/mnt/alone/mkhomedir_helper", "../mkhomedir")
+	m.startWorker()
 	b.Cleanup(func() { unix.Unmount("/etc/passwd", unix.MNT_DETACH); unix.Unmount(m.fs, unix.MNT_DETACH) })
 	return m
+}
+
+// startWorker runs the worker that the small program asks.
+func (m *bench) startWorker() {
+	const socket = "/mnt/worker.sock"
+	m.do(os.MkdirAll("/mnt/ours", 0o755))
+	m.run("cc", "-O2", `-DPWB_SOCKET="`+socket+`"`, `-DPWB_HOMEMAKER="/nowhere"`, "-o", "/mnt/ours/mkhomedir_helper",
+		"../mkhomedir/front/mkhomedir.c", "../pam_pwb/shim/reach.c", "../pam_pwb/shim/frame.c")
+	m.run("go", "build", "-trimpath", "-tags", "urfave_cli_no_docs", "-ldflags", "-s -w -X main.socketPath="+socket, "-o", "/mnt/worker", "../pwb")
+	cmd := exec.Command("/mnt/worker", "worker")
+	m.do(cmd.Start())
+	m.b.Cleanup(func() {
+		cmd.Process.Signal(unix.SIGTERM)
+		cmd.Wait()
+	})
+	for !exists(socket) {
+		time.Sleep(10 * time.Millisecond)
+	}
 }
 
 func (m *bench) home(n int) string { return fmt.Sprintf("%s/home%d", m.fs, n) }
@@ -142,7 +161,8 @@ func (m *bench) makers() []maker {
 		{name: "worker", make: inside(false)},
 		{name: "pwb-nosync", make: process("", "/mnt/pwb", "mkhomedir", "--no-sync", "--umask", "022", "--skel", "SKEL", "USER")},
 		{name: "pwb", make: process("", "/mnt/pwb", "mkhomedir", "--umask", "022", "--skel", "SKEL", "USER")},
-		{name: "pwb-helper", make: process("", "/mnt/ours/mkhomedir_helper", "USER", "0022", "SKEL")},
+		{name: "helper", make: process("", "/mnt/ours/mkhomedir_helper", "USER", "0022", "SKEL")},
+		{name: "helper-alone", make: process("", "/mnt/alone/mkhomedir_helper", "USER", "0022", "SKEL")},
 		{name: "mkhomedir_helper", make: process("", "/usr/sbin/mkhomedir_helper", "USER", "0022", "SKEL"), zeros: true},
 		{name: "oddjob", make: process("USER\n", "/usr/libexec/oddjob/mkhomedir", "-q", "-u", "0022", "-s", "SKEL"), zeros: true},
 		{name: "cp", make: process("", "cp", "-a", "SKEL", "HOME")},

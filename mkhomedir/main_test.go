@@ -23,15 +23,11 @@ func programs(t *testing.T) (oddjob, helper string) {
 	if err := os.Chmod(dir, 0o755); err != nil {
 		t.Fatal(err)
 	}
-	for _, build := range [][]string{
-		{"CGO_ENABLED=1", "-ldflags", "-s", "-o", dir + "/pwb", "../pwb"},
-		{"CGO_ENABLED=0", "-ldflags", "-s -X main.pwbPath=" + dir + "/pwb", "-o", dir + "/mkhomedir", "."},
-	} {
-		cmd := exec.Command("go", append([]string{"build", "-tags", "urfave_cli_no_docs"}, build[1:]...)...)
-		cmd.Env = append(os.Environ(), build[0])
-		if out, err := cmd.CombinedOutput(); err != nil {
-			t.Fatalf("%v: %s", err, out)
-		}
+	cmd := exec.Command("go", "build", "-ldflags", "-s -X main.pwbPath="+pwb, "-o", dir+"/mkhomedir", ".")
+	cmd.Env = append(os.Environ(), "CGO_ENABLED=0")
+	out, err := cmd.CombinedOutput()
+	if err = errors.Join(err, buildPwb()); err != nil {
+		t.Fatalf("%v: %s", err, out)
 	}
 	if err := os.Link(dir+"/mkhomedir", dir+"/mkhomedir_helper"); err != nil {
 		t.Fatal(err)
@@ -52,7 +48,7 @@ func TestHomes(t *testing.T) {
 	oddjob, helper := programs(t)
 	replace(t, "/etc/passwd", "root:x:0:0::/root:/bin/sh\nalice:x:4711:4712::/home/alice:/bin/sh\nbob:x:4713:4714::/home/bob:/bin/sh\nodd:x:4715:4715::home:/bin/sh\n")
 	replace(t, "/etc/nsswitch.conf", "passwd: files\ngroup: files\n")
-	if err := errors.Join(os.Mkdir("/mnt/skel", 0o755), os.WriteFile("/mnt/skel/.profile", []byte("hello"), 0o644)); err != nil {
+	if err := errors.Join(os.MkdirAll("/mnt/skel", 0o755), os.WriteFile("/mnt/skel/.profile", []byte("hello"), 0o644)); err != nil {
 		t.Fatal(err)
 	}
 	for _, tt := range []struct {

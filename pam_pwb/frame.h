@@ -76,6 +76,19 @@ void frame_put_bytes(struct frame *f, const void *p, size_t n);
 void frame_put_str(struct frame *f, const char *s); /* NULL counts as empty; over FRAME_STRING_MAX is -EMSGSIZE */
 int frame_end(struct frame *f);
 
+/* hello is what HELLO says. Strings may be NULL, which counts as empty; a user who is not empty is one whom the host has named. */
+struct hello {
+	enum frame_op op;
+	unsigned flags; /* of PAM */
+	uint32_t pid, uid, euid;
+	const char *service, *user, *tty, *rhost, *ruser;
+	unsigned argc;
+	const char *const *argv; /* the module's arguments */
+};
+
+/* frame_hello makes f a whole HELLO, and returns f->error; more than FRAME_ARGS_MAX arguments are -E2BIG. */
+int frame_hello(struct frame *f, const struct hello *h);
+
 /*
  * frame_check judges an incoming frame of n bytes in f->data: magic, version, length. It sets *ret_kind and *ret_seq and
  * returns 0, or -EBADMSG. Gets then read the payload in order; frame_done says that all of it was read, and returns f->error.

@@ -143,6 +143,35 @@ frame_end(struct frame *f)
 }
 
 int
+frame_hello(struct frame *f, const struct hello *h)
+{
+	unsigned i;
+
+	frame_begin(f, FRAME_HELLO, 0);
+	if (h->argc > FRAME_ARGS_MAX) {
+		fail(f, -E2BIG);
+		return f->error;
+	}
+	frame_put_u8(f, FRAME_VERSION);
+	frame_put_u8(f, FRAME_VERSION);
+	frame_put_u8(f, (uint8_t)h->op);
+	frame_put_u8(f, h->user != NULL && h->user[0] != '\0' ? FRAME_USER_SET : 0);
+	frame_put_u32(f, h->flags);
+	frame_put_u32(f, h->pid);
+	frame_put_u32(f, h->uid);
+	frame_put_u32(f, h->euid);
+	frame_put_str(f, h->service);
+	frame_put_str(f, h->user);
+	frame_put_str(f, h->tty);
+	frame_put_str(f, h->rhost);
+	frame_put_str(f, h->ruser);
+	frame_put_u32(f, h->argc);
+	for (i = 0; i < h->argc; i++)
+		frame_put_str(f, h->argv[i]);
+	return frame_end(f);
+}
+
+int
 frame_check(struct frame *f, size_t n, unsigned *ret_kind, uint32_t *ret_seq)
 {
 	f->len = f->at = 0;

@@ -67,29 +67,14 @@ item(const struct call *c, int type)
 static int
 fill_hello(struct call *c)
 {
-	struct frame *f = &c->frame;
-	int i;
+	const struct hello hello = {
+		.op = c->op, .flags = c->flags,
+		.pid = (uint32_t)getpid(), .uid = (uint32_t)getuid(), .euid = (uint32_t)geteuid(),
+		.service = item(c, PAM_SERVICE), .user = c->user, .tty = item(c, PAM_TTY), .rhost = item(c, PAM_RHOST), .ruser = item(c, PAM_RUSER),
+		.argc = c->argc < 0 ? 0 : (unsigned)c->argc, .argv = c->argv,
+	};
 
-	if (c->argc < 0 || (unsigned)c->argc > FRAME_ARGS_MAX)
-		return -E2BIG;
-	frame_begin(f, FRAME_HELLO, 0);
-	frame_put_u8(f, FRAME_VERSION);
-	frame_put_u8(f, FRAME_VERSION);
-	frame_put_u8(f, (uint8_t)c->op);
-	frame_put_u8(f, c->user != NULL ? FRAME_USER_SET : 0);
-	frame_put_u32(f, c->flags);
-	frame_put_u32(f, (uint32_t)getpid());
-	frame_put_u32(f, (uint32_t)getuid());
-	frame_put_u32(f, (uint32_t)geteuid());
-	frame_put_str(f, item(c, PAM_SERVICE));
-	frame_put_str(f, c->user);
-	frame_put_str(f, item(c, PAM_TTY));
-	frame_put_str(f, item(c, PAM_RHOST));
-	frame_put_str(f, item(c, PAM_RUSER));
-	frame_put_u32(f, (uint32_t)c->argc);
-	for (i = 0; i < c->argc; i++)
-		frame_put_str(f, c->argv[i]);
-	return frame_end(f);
+	return frame_hello(&c->frame, &hello);
 }
 
 /* Text of a worker's, for a line of the log. */

@@ -1,0 +1,262 @@
+/*
+ * mkhomedir.c - what the names mkhomedir_helper (pam_mkhomedir(8)) and mkhomedir (oddjobd-mkhomedir.conf(5)) lead to. It asks
+ * the resident worker for the home, as pam_pwb.so does in open_session: no program of Go has to be started for that, which takes
+ * longer than to copy a small skeleton. It makes nothing and complains of nothing itself. Whenever it has not heard that the home
+ * is there, it becomes the program that makes homes alone, with the same name, arguments and input.
+ */
+#define _GNU_SOURCE
+#include "../../pam_pwb/shim/reach.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <security/pam_modules.h>
+
+#ifndef PWB_SOCKET
+#define PWB_SOCKET "/run/pwb/worker.sock"
+#endif
+#ifndef PWB_HOMEMAKER
+#define PWB_HOMEMAKER "/usr/libexec/pwb/homemaker"
+#endif
+
+#define INPUT_MAX 65536 /* as in homemaker */
+#define PATH_BUFFER 64
+
+/* What a command line asks for, as arguments of the module; NULL where it says nothing. */
+struct wish {
+	const char *user;
+	const char *umask, *skel, *home_mode;
+	int quiet;
+};
+
+/* What standard input had: oddjobd writes the user's name there. It is handed on to whom this becomes. */
+static char input[INPUT_MAX + 1], first_line[FRAME_STRING_MAX + 1];
+static size_t input_size;
+
+/* USER [UMASK [SKEL [HOME_MODE]]], as pam_mkhomedir(8) gives them. */
+static int
+parse_helper(int argc, char **argv, struct wish *w)
+{
+	if (argc < 2 || argc > 5)
+		return -EINVAL;
+	w->user = argv[1];
+	w->umask = argc > 2 ? argv[2] : NULL;
+	w->skel = argc > 3 ? argv[3] : NULL;
+	w->home_mode = argc > 4 ? argv[4] : NULL;
+	w->quiet = 1;
+	return 0;
+}
+
+static void
+read_input(void)
+{
+	ssize_t n = 1;
+
+	while (n > 0 && input_size < INPUT_MAX) {
+		n = read(0, input + input_size, INPUT_MAX - input_size);
+		if (n > 0)
+			input_size += (size_t)n;
+		else if (n < 0 && errno == EINTR)
+			n = 1;
+	}
+}
+
+/* Oddjob's options, and the user's name in the first line of input. -n, which copies nothing, is not in the module's words. */
+static int
+parse_oddjob(int argc, char **argv, struct wish *w)
+{
+	int option;
+
+	opterr = 0;
+	while ((option = getopt(argc, argv, "+qfs:u:")) != -1)
+		switch (option) {
+		case 'q':
+			w->quiet = 1;
+			break;
+		case 'f': /* fills a home that is the user's already; ours never has to */
+			break;
+		case 's':
+			w->skel = optarg;
+			break;
+		case 'u':
+			w->umask = optarg;
+			break;
+		default:
+			return -EINVAL;
+		}
+	if (strcspn(input, "\r\n") > FRAME_STRING_MAX)
+		return -EINVAL;
+	memcpy(first_line, input, strcspn(input, "\r\n"));
+	w->user = first_line;
+	return 0;
+}
+
+/*
+ * Says whether the worker sees the files that this process sees: a program in a container or with a mount namespace of its own
+ * wants its home there. The worker is where its listener is, who is systemd or itself.
+ */
+static int
+same_place(int fd)
+{
+	char name[PATH_BUFFER];
+	struct stat theirs, ours;
+	struct ucred peer = { .pid = 0 };
+	socklen_t size = sizeof(peer);
+
+	if (getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &peer, &size) < 0 || peer.pid <= 0)
+		return 0;
+	snprintf(name, sizeof(name), "/proc/%d/ns/mnt", (int)peer.pid);
+	if (stat(name, &theirs) < 0 || stat("/proc/self/ns/mnt", &ours) < 0 || theirs.st_ino != ours.st_ino || theirs.st_dev != ours.st_dev)
+		return 0;
+	snprintf(name, sizeof(name), "/proc/%d/root", (int)peer.pid);
+	return stat(name, &theirs) == 0 && stat("/", &ours) == 0 && theirs.st_ino == ours.st_ino && theirs.st_dev == ours.st_dev;
+}
+
+static int
+send_hello(const struct worker *k, struct frame *f, const struct wish *w)
+{
+	char umask[PATH_BUFFER], home_mode[PATH_BUFFER], skel[FRAME_STRING_MAX];
+	const char *argv[4];
+	struct hello hello = {
+		.op = FRAME_OP_OPEN_SESSION, .pid = (uint32_t)getpid(), .uid = (uint32_t)getuid(), .euid = (uint32_t)geteuid(),
+		.service = "mkhomedir", .user = w->user, .argv = argv,
+	};
+	int n = 0;
+
+	if (w->umask != NULL) {
+		n |= snprintf(umask, sizeof(umask), "umask=%s", w->umask) >= (int)sizeof(umask);
+		argv[hello.argc++] = umask;
+	}
+	if (w->home_mode != NULL && w->home_mode[0] != '\0') {
+		n |= snprintf(home_mode, sizeof(home_mode), "home_mode=%s", w->home_mode) >= (int)sizeof(home_mode);
+		argv[hello.argc++] = home_mode;
+	}
+	if (w->skel != NULL) {
+		n |= snprintf(skel, sizeof(skel), "skel=%s", w->skel) >= (int)sizeof(skel);
+		argv[hello.argc++] = skel;
+	}
+	if (w->quiet)
+		argv[hello.argc++] = "silent";
+	if (n != 0 || frame_hello(f, &hello) < 0)
+		return -EMSGSIZE;
+	return worker_send(k, f);
+}
+
+static int
+receive_ack(const struct worker *k, struct frame *f)
+{
+	unsigned kind = 0;
+	uint32_t seq = 0;
+	int error = worker_recv(k, f, &kind, &seq);
+
+	if (error < 0)
+		return error;
+	return kind == FRAME_HELLO_ACK && frame_get_u8(f) == FRAME_VERSION ? 0 : -EBADMSG;
+}
+
+/* A message for the person: only one is ever sent, when a home was made. */
+static int
+confirm(const struct worker *k, struct frame *f, uint32_t seq)
+{
+	frame_begin(f, FRAME_ANSWER, seq);
+	frame_put_u32(f, PAM_SUCCESS);
+	frame_put_bytes(f, NULL, 0);
+	frame_end(f);
+	return worker_send(k, f);
+}
+
+/* Hears the call out. Lines for a log are not repeated: the worker has one, and what went wrong is said by whom this becomes. */
+static int
+hear(struct worker *k, struct frame *f, int *ret_made)
+{
+	unsigned kind = 0;
+	uint32_t seq = 0;
+	int n, error = 0;
+
+	k->deadline = worker_now() + FRAME_HOME_MS * INT64_C(1000000);
+	for (n = 0; n < (int)FRAME_CALL_MAX && error == 0; n++) {
+		error = worker_recv(k, f, &kind, &seq);
+		if (error < 0)
+			return error;
+		if (seq != (uint32_t)n + 1)
+			return -EBADMSG;
+		if (kind == FRAME_RESULT)
+			return frame_get_u32(f) == PAM_SUCCESS && frame_done(f) == 0 ? 0 : -EBADMSG;
+		if (kind == FRAME_PROMPT) {
+			*ret_made = 1;
+			error = confirm(k, f, seq);
+		} else if (kind != FRAME_LOG) {
+			error = -EBADMSG;
+		}
+	}
+	return error < 0 ? error : -EMSGSIZE;
+}
+
+/* Returns 0 when the home is there, and whether this call has made it. */
+static int
+ask(const struct wish *w, int *ret_made)
+{
+	struct worker k = { .fd = -1, .deadline = worker_now() + FRAME_ACK_MS * INT64_C(1000000) };
+	struct frame f = { .data = NULL };
+	int error;
+
+	if (w->user[0] == '\0' || (w->skel != NULL && w->skel[0] != '/'))
+		return -EINVAL;
+	error = worker_connect(&k, PWB_SOCKET);
+	if (error < 0)
+		return error;
+	error = same_place(k.fd) ? frame_open(&f) : -EXDEV;
+	if (error == 0)
+		error = send_hello(&k, &f, w);
+	if (error == 0)
+		error = receive_ack(&k, &f);
+	if (error == 0)
+		error = hear(&k, &f, ret_made);
+	frame_close(&f);
+	close(k.fd);
+	return error;
+}
+
+/* Gives the input that is read already to whom this becomes. */
+static int
+give_back(void)
+{
+	int fd = memfd_create("input", 0);
+
+	if (fd < 0 || write(fd, input, input_size) != (ssize_t)input_size || lseek(fd, 0, SEEK_SET) < 0 || dup2(fd, 0) < 0)
+		return -errno;
+	return fd == 0 ? 0 : close(fd);
+}
+
+int
+main(int argc, char **argv)
+{
+	struct wish wish = { .user = "" };
+	const char *name = argc > 0 ? strrchr(argv[0], '/') : NULL;
+	int helper, made = 0, error;
+
+	name = name != NULL ? name + 1 : argc > 0 ? argv[0] : "";
+	helper = strcmp(name, "mkhomedir_helper") == 0;
+	if (helper) {
+		error = parse_helper(argc, argv, &wish);
+	} else {
+		read_input();
+		error = parse_oddjob(argc, argv, &wish);
+	}
+	if (error == 0 && geteuid() == 0 && ask(&wish, &made) == 0) {
+		if (!helper && made)
+			printf("Creating home directory for %s.", wish.user); /* pam_oddjob_mkhomedir shows it as it is */
+		return 0;
+	}
+	if (helper || give_back() == 0)
+		execv(PWB_HOMEMAKER, argv);
+	fprintf(stderr, "%s: %s: %m; reinstall pwb\n", name, PWB_HOMEMAKER);
+	return PAM_PERM_DENIED;
+}
