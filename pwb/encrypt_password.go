@@ -9,7 +9,6 @@ import (
 	"os"
 	"os/signal"
 	"path/filepath"
-	"regexp"
 	"strings"
 	"syscall"
 	"unicode"
@@ -18,6 +17,7 @@ import (
 	"github.com/urfave/cli/v2"
 	"golang.org/x/sys/unix"
 
+	"github.com/pwb-project/pwb/internal/account"
 	"github.com/pwb-project/pwb/internal/config"
 	"github.com/pwb-project/pwb/internal/secret"
 	"github.com/pwb-project/pwb/internal/session"
@@ -95,9 +95,7 @@ func pasted(errout io.Writer, plain string) (string, error) {
 	return trimmed, nil
 }
 
-var idForm = regexp.MustCompile(`(?i)^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$`)
-
-func looksLikeID(s secret.Text) bool { return idForm.MatchString(s.Reveal()) }
+func looksLikeID(s secret.Text) bool { return account.IsGUID(s.Reveal()) }
 
 func encrypt(r config.Root, plain string, forWorkbench bool) (string, error) {
 	loader := config.Loader{Root: r, ServiceUID: serviceUID}

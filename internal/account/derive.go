@@ -90,7 +90,7 @@ func plainLetters(text string) string {
 func GroupName(object, label string) (Name, error) {
 	if label == "" {
 		label = object
-		if isGUID(object) {
+		if IsGUID(object) {
 			label = "g-" + object[:8]
 		}
 	}
@@ -101,20 +101,6 @@ func GroupName(object, label string) (Name, error) {
 		return name, nil
 	}
 	return deriveName("g-" + label) // reserved, a number, or nothing but signs
-}
-
-func isGUID(s string) bool {
-	if len(s) != 36 {
-		return false
-	}
-	for i, c := range []byte(s) {
-		dash := i == 8 || i == 13 || i == 18 || i == 23
-		hex := c >= '0' && c <= '9' || c >= 'a' && c <= 'f' || c >= 'A' && c <= 'F'
-		if dash != (c == '-') || !dash && !hex {
-			return false
-		}
-	}
-	return true
 }
 
 // Privileged says whether membership of a local group is power over the machine. Such a group is never joined on a

@@ -5,9 +5,10 @@ import (
 	"fmt"
 	"net/netip"
 	"net/url"
-	"regexp"
 	"slices"
 	"strings"
+
+	"github.com/pwb-project/pwb/internal/account"
 )
 
 // checkIssuer refuses what cannot be the issuer of one's own tickets. Tickets are compared with it byte by byte, so it
@@ -28,8 +29,6 @@ func checkIssuer(issuer string, allowLoopback bool) error {
 	}
 	return nil
 }
-
-var guid = regexp.MustCompile(`^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$`)
 
 var entraHosts = []string{
 	"login.microsoftonline.com", "login.microsoftonline.us", "login.partner.microsoftonline.cn", "login.chinacloudapi.cn",
@@ -52,7 +51,7 @@ func checkEntra(u *url.URL) error {
 		return fmt.Errorf("%q stands for every tenant there is; write your own tenant's GUID (Directory ID) in its place", tenant)
 	case host == "sts.windows.net":
 		return errors.New("the issuer of version 1.0; write https://login.microsoftonline.com/TENANT-GUID/v2.0")
-	case !guid.MatchString(lower):
+	case !account.IsGUID(lower):
 		return fmt.Errorf("%q is not a tenant's GUID; the portal shows it as Directory (tenant) ID", tenant)
 	case lower != tenant:
 		return fmt.Errorf("tickets have the tenant's GUID in small letters; write %s", lower)

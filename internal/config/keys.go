@@ -4,7 +4,6 @@ import (
 	"errors"
 	"fmt"
 	"path"
-	"regexp"
 	"slices"
 	"strconv"
 	"strings"
@@ -255,10 +254,8 @@ func groupMap(c *Config, v string) error {
 	return nil
 }
 
-var domain = regexp.MustCompile(`^[A-Za-z0-9]([A-Za-z0-9.-]*[A-Za-z0-9])?$`)
-
 func keysHost(c *Config, v string) error {
-	if c.KeysHost = v; v != "" && !domain.MatchString(v) {
+	if c.KeysHost = v; v != "" && !account.IsLabel(v, ".-") {
 		return errors.New("not a host's name alone")
 	}
 	return nil
@@ -280,7 +277,7 @@ func usernameDomain(c *Config, v string) error {
 		if near := nearest(d, []string{"strip", "keep"}); near != "" && editDistance(near, strings.ToLower(d)) <= 1 {
 			return fmt.Errorf("%q is no domain; if you mean %s, it stands alone", d, near)
 		}
-		if !domain.MatchString(d) {
+		if !account.IsLabel(d, ".-") {
 			return fmt.Errorf("%q is no domain, such as example.com; several are divided by commas", d)
 		}
 	}

@@ -7,12 +7,13 @@ import (
 	"net/netip"
 	"net/url"
 	"path"
-	"regexp"
 	"slices"
 	"strconv"
 	"strings"
 	"time"
 	"unicode"
+
+	"github.com/pwb-project/pwb/internal/account"
 )
 
 // Web is what "pwb serve" reads: where it listens, how it is reached, how long a sign-in lasts.
@@ -125,11 +126,9 @@ var webOwnKeys = []key{
 		set: duration(0, 24*time.Hour, func(c *Config) *time.Duration { return &c.Web.DeactivateGrace })},
 }
 
-var audience = regexp.MustCompile(`^[A-Za-z0-9]([A-Za-z0-9._-]{0,62}[A-Za-z0-9])?$`)
-
 // ticketAudience is the name that the nodes of a cluster share. Its length is bounded by sudo, which cuts long tickets.
 func ticketAudience(c *Config, v string) error {
-	if v != "" && !audience.MatchString(v) {
+	if v != "" && (len(v) > 64 || !account.IsLabel(v, "._-")) {
 		return errors.New("not a host's or cluster's name of at most 64 letters, digits, '.', '-' and '_'")
 	}
 	c.Web.TicketAudience = v

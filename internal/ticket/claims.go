@@ -7,12 +7,13 @@ import (
 	"encoding/base64"
 	"encoding/json"
 	"fmt"
-	"regexp"
 	"slices"
 	"strings"
 	"time"
 	"unicode"
 	"unicode/utf8"
+
+	"github.com/pwb-project/pwb/internal/account"
 )
 
 const (
@@ -182,8 +183,6 @@ func (t *token) nonce(want string, required bool) error {
 	return nil
 }
 
-var guid = regexp.MustCompile(`^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$`)
-
 // entra demands Entra ID's own stable names: tid and oid, both GUIDs, of a version 2.0 token of the one tenant.
 func (t *token) entra(tenant string) error {
 	tid, _ := t.claims["tid"].(string)
@@ -193,7 +192,7 @@ func (t *token) entra(tenant string) error {
 		return fmt.Errorf("%w: version %.10q, not 2.0", ErrClaims, fmt.Sprint(t.claims["ver"]))
 	case !strings.EqualFold(tid, tenant):
 		return fmt.Errorf("%w: tenant %.40q", ErrIssuer, tid)
-	case !guid.MatchString(strings.ToLower(oid)):
+	case !account.IsGUID(oid):
 		return fmt.Errorf("%w: no object id (oid); the application must ask for the scope profile", ErrClaims)
 	}
 	return nil

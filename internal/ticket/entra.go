@@ -7,6 +7,8 @@ import (
 	"net/url"
 	"slices"
 	"strings"
+
+	"github.com/pwb-project/pwb/internal/account"
 )
 
 var entraHosts = []string{
@@ -25,12 +27,12 @@ func entraTenant(issuer *url.URL) (string, error) {
 	switch everybody := []string{"common", "organizations", "consumers", personalAccounts}; {
 	case (entra || rest == "v2.0") && slices.Contains(everybody, strings.ToLower(first)):
 		return "", fmt.Errorf("%q stands for everybody's tenants; write the GUID of your own in its place", first)
-	case guid.MatchString(strings.ToLower(first)) && rest == "v2.0":
+	case account.IsGUID(first) && rest == "v2.0":
 		return strings.ToLower(first), nil
 	case !entra:
 		return "", nil
 	}
-	if guid.MatchString(strings.ToLower(first)) {
+	if account.IsGUID(first) {
 		return "", errors.New("the issuer of version 2.0 ends in /v2.0, without a slash after it")
 	}
 	return "", fmt.Errorf("the issuer has the tenant's GUID in place of %q: https://login.microsoftonline.com/GUID/v2.0", first)

@@ -10,7 +10,6 @@ import (
 	"errors"
 	"fmt"
 	"maps"
-	"regexp"
 	"slices"
 	"strings"
 	"time"
@@ -62,11 +61,9 @@ func HashIdentity(id account.Identity) string {
 	return base64.RawURLEncoding.EncodeToString(sum[:identityLength])
 }
 
-var audience = regexp.MustCompile(`^[A-Za-z0-9]([A-Za-z0-9._-]*[A-Za-z0-9])?$`)
-
 // CheckAudience says whether a text can be a session ticket's audience.
 func CheckAudience(text string) error {
-	if len(text) > maxAudience || !audience.MatchString(text) {
+	if len(text) > maxAudience || !account.IsLabel(text, "._-") {
 		return fmt.Errorf("%.70q is no host's or cluster's name of at most %d characters", text, maxAudience)
 	}
 	return nil

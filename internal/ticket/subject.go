@@ -4,6 +4,8 @@ import (
 	"fmt"
 	"net/url"
 	"strings"
+
+	"github.com/pwb-project/pwb/internal/account"
 )
 
 // Tenant returns the tenant of an Entra ID issuer, or "" for other providers.
@@ -33,7 +35,7 @@ func Subject(issuer, written string) (string, error) {
 		return written, nil
 	}
 	object := strings.ToLower(strings.TrimPrefix(strings.ToLower(written), tenant+"/"))
-	if !guid.MatchString(object) {
+	if !account.IsGUID(object) {
 		return "", fmt.Errorf("%q is not a person's Object ID, as Entra ID shows it", written)
 	}
 	return tenant + "/" + object, nil
