@@ -8,6 +8,7 @@ import (
 	"regexp"
 	"slices"
 	"strings"
+	"sync"
 
 	"github.com/pwb-project/pwb/internal/config"
 )
@@ -26,7 +27,9 @@ func (r rule) at() string { return fmt.Sprintf("%s:%d", r.file, r.line) }
 
 func (r rule) ours() bool { return filepath.Base(r.module) == "pam_pwb.so" }
 
-var ruleForm = regexp.MustCompile(`^-?(auth|account|session|password)\s+(\[[^\]]*\]|\S+)\s+(\S+)\s*(.*)$`)
+var ruleForm = sync.OnceValue(func() *regexp.Regexp {
+	return regexp.MustCompile(`^-?(auth|account|session|password)\s+(\[[^\]]*\]|\S+)\s+(\S+)\s*(.*)$`)
+})
 
 const maxIncludes = 16
 
@@ -72,7 +75,7 @@ func readRule(dir, path string, n int, text, only string, depth int) ([]rule, er
 	if included, ok := strings.CutPrefix(text, "@include"); ok {
 		return readServiceFile(dir, strings.TrimSpace(included), only, depth+1)
 	}
-	m := ruleForm.FindStringSubmatch(strings.ToLower(firstWord(text)) + strings.TrimPrefix(text, firstWord(text)))
+	m := ruleForm().FindStringSubmatch(strings.ToLower(firstWord(text)) + strings.TrimPrefix(text, firstWord(text)))
 	if m == nil || only != "" && m[1] != only {
 		return nil, nil
 	}

@@ -22,6 +22,7 @@ import (
 	"regexp"
 	"strconv"
 	"strings"
+	"sync"
 	"syscall"
 	"time"
 
@@ -80,17 +81,17 @@ func askpass(prompt string) int {
 }
 
 var (
-	passwordPrompt = regexp.MustCompile(`^[^()]+@([^@()]+)'s [Pp]assword: *$`)
-	hostsPrompt    = regexp.MustCompile(`(?s)^\([^()]+@([^@()]+)\) (.*)$`) // before each prompt of a host's own, since OpenSSH 8.5
+	passwordPrompt = sync.OnceValue(func() *regexp.Regexp { return regexp.MustCompile(`^[^()]+@([^@()]+)'s [Pp]assword: *$`) })
+	hostsPrompt    = sync.OnceValue(func() *regexp.Regexp { return regexp.MustCompile(`(?s)^\([^()]+@([^@()]+)\) (.*)$`) }) // before each prompt of a host's own, since OpenSSH 8.5
 )
 
 // asksForTicket knows the prompts of pam_pwb and of sshd's password method, and says which host asks, in ssh's own words. A private
 // key's passphrase is none of pwb's business.
 func asksForTicket(prompt string) (host string, ok bool) {
-	if m := passwordPrompt.FindStringSubmatch(prompt); m != nil {
+	if m := passwordPrompt().FindStringSubmatch(prompt); m != nil {
 		return m[1], true
 	}
-	m := hostsPrompt.FindStringSubmatch(prompt)
+	m := hostsPrompt().FindStringSubmatch(prompt)
 	if m == nil {
 		return "", false
 	}

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"regexp"
+	"sync"
 	"time"
 
 	"golang.org/x/oauth2"
@@ -31,7 +32,7 @@ const (
 	maxURL          = 256
 )
 
-var userCode = regexp.MustCompile(`^[A-Za-z0-9]([A-Za-z0-9 -]{0,38}[A-Za-z0-9])?$`)
+var userCode = sync.OnceValue(func() *regexp.Regexp { return regexp.MustCompile(`^[A-Za-z0-9]([A-Za-z0-9 -]{0,38}[A-Za-z0-9])?$`) })
 
 // BeginDevice asks for a code that a person types at another device. ErrNoDevice: the provider has no such door.
 func (c *Client) BeginDevice(ctx context.Context) (*Device, error) {
@@ -67,7 +68,7 @@ func (c *Client) device(answer *oauth2.DeviceAuthResponse) (*Device, error) {
 	switch {
 	case answer.DeviceCode == "" || len(answer.DeviceCode) > maxDeviceCode:
 		return nil, fmt.Errorf("%w: no device code", ErrAnswer)
-	case !userCode.MatchString(answer.UserCode):
+	case !userCode().MatchString(answer.UserCode):
 		return nil, fmt.Errorf("%w: no code that a person could type", ErrAnswer)
 	case len(answer.VerificationURI) > maxURL || ticket.CheckEndpoint(answer.VerificationURI, c.cfg.AllowLoopbackHTTP) != nil:
 		return nil, fmt.Errorf("%w: no address that a person should go to", ErrAnswer)

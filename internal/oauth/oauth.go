@@ -16,6 +16,7 @@ import (
 	"net/url"
 	"regexp"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -300,10 +301,10 @@ func (c *Client) LogoutURL(ctx context.Context, idTokenHint, back, state string)
 }
 
 var (
-	errorCode = regexp.MustCompile(`^[A-Za-z0-9_.:-]{1,60}$`)
+	errorCode = sync.OnceValue(func() *regexp.Regexp { return regexp.MustCompile(`^[A-Za-z0-9_.:-]{1,60}$`) })
 	// What Entra ID's support asks for.
-	entraNumber = regexp.MustCompile(`^AADSTS[0-9]{1,9}`)
-	entraID     = regexp.MustCompile(`(?i)\b(trace|correlation) id: ([0-9a-f-]{36})`)
+	entraNumber = sync.OnceValue(func() *regexp.Regexp { return regexp.MustCompile(`^AADSTS[0-9]{1,9}`) })
+	entraID     = sync.OnceValue(func() *regexp.Regexp { return regexp.MustCompile(`(?i)\b(trace|correlation) id: ([0-9a-f-]{36})`) })
 )
 
 // classify says what a library's error means, in words of ours.
@@ -326,7 +327,7 @@ func classifyAnswer(answer *oauth2.RetrieveError) error {
 		status = answer.Response.StatusCode
 	}
 	code := answer.ErrorCode
-	if !errorCode.MatchString(code) {
+	if !errorCode().MatchString(code) {
 		code = ""
 	}
 	kind := ErrRefused
@@ -346,10 +347,10 @@ func classifyAnswer(answer *oauth2.RetrieveError) error {
 	if code != "" {
 		says = append(says, code)
 	}
-	if number := entraNumber.FindString(answer.ErrorDescription); number != "" {
+	if number := entraNumber().FindString(answer.ErrorDescription); number != "" {
 		says = append(says, number)
 	}
-	for _, id := range entraID.FindAllStringSubmatch(answer.ErrorDescription, 2) {
+	for _, id := range entraID().FindAllStringSubmatch(answer.ErrorDescription, 2) {
 		says = append(says, strings.ToLower(id[1])+" id "+id[2])
 	}
 	return fmt.Errorf("%w: %s", kind, strings.Join(says, ", "))

@@ -10,6 +10,7 @@ import (
 	"path"
 	"regexp"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/pwb-project/pwb/internal/account"
@@ -244,21 +245,23 @@ type refusal struct {
 }
 
 var (
-	errorCode = regexp.MustCompile(`^[a-z][a-z_]{1,40}$`)
-	aadsts    = regexp.MustCompile(`\bAADSTS[0-9]{4,8}\b`)
-	traceID   = regexp.MustCompile(`(?i)\btrace id: ([0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12})\b`)
+	errorCode = sync.OnceValue(func() *regexp.Regexp { return regexp.MustCompile(`^[a-z][a-z_]{1,40}$`) })
+	aadsts    = sync.OnceValue(func() *regexp.Regexp { return regexp.MustCompile(`\bAADSTS[0-9]{4,8}\b`) })
+	traceID   = sync.OnceValue(func() *regexp.Regexp {
+		return regexp.MustCompile(`(?i)\btrace id: ([0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12})\b`)
+	})
 )
 
 func refusedBy(code, description string) error {
 	e := refusal{code: "an error of no known form"}
-	if errorCode.MatchString(code) {
+	if errorCode().MatchString(code) {
 		e.code = code
 	}
 	if len(description) > 4<<10 {
 		description = description[:4<<10]
 	}
-	e.number = aadsts.FindString(description)
-	if m := traceID.FindStringSubmatch(description); m != nil {
+	e.number = aadsts().FindString(description)
+	if m := traceID().FindStringSubmatch(description); m != nil {
 		e.trace = strings.ToLower(m[1])
 	}
 	return e

@@ -6,8 +6,10 @@ import (
 	"net/http"
 	"regexp"
 	"strings"
+	"sync"
 	"time"
 
+	"github.com/pwb-project/pwb/internal/account"
 	"github.com/pwb-project/pwb/internal/passwd"
 	"github.com/pwb-project/pwb/internal/provision"
 	"github.com/pwb-project/pwb/internal/store"
@@ -50,15 +52,13 @@ func (d *Door) look(r *http.Request, v *visit) (*home, error) {
 	return h, err
 }
 
-// What a code may be held to. Both are looked for as they are where it is used; here they only have to be such names.
-var (
-	serviceName = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$`)
-	hostName    = regexp.MustCompile(`^[A-Za-z0-9]([A-Za-z0-9.-]{0,251}[A-Za-z0-9])?$`)
-)
+// serviceName is what a code may be held to, as a host's name is. Both are looked for as they are where the code is used; here they
+// only have to be such names.
+var serviceName = sync.OnceValue(func() *regexp.Regexp { return regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$`) })
 
 func (d *Door) code(w http.ResponseWriter, r *http.Request, v *visit) {
 	service, host := r.PostForm.Get("service"), r.PostForm.Get("host")
-	if service != "" && !serviceName.MatchString(service) || host != "" && !hostName.MatchString(host) {
+	if service != "" && !serviceName().MatchString(service) || host != "" && (len(host) > 253 || !account.IsLabel(host, ".-")) {
 		d.note(r, "code", fmt.Errorf("for no such place: service %.64q, host %.64q", service, host))
 		d.tell(w, r, problem{status: http.StatusBadRequest, Title: "This is no name of a program or a server",
 			Text: "A program is named as its PAM service, such as sshd; a server by its host name.", Advice: "Go back and correct it, or leave both empty."})

@@ -10,6 +10,7 @@ import (
 	"net/http"
 	"path"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/pwb-project/pwb/internal/store"
@@ -31,8 +32,9 @@ type asset struct {
 
 var kinds = map[string]string{".css": "text/css; charset=utf-8", ".js": "text/javascript; charset=utf-8", ".svg": "image/svg+xml"}
 
-// assets are by the names that pages use; assetNames from those that files have.
-var assets, assetNames = loadAssets()
+// assets returns the static files by the names that pages use, and those names by the ones that the files have. As with
+// templates, only a front door needs them: read at the start of the program, every command and every PAM call waited for them.
+var assets = sync.OnceValues(loadAssets)
 
 func loadAssets() (map[string]asset, map[string]string) {
 	all, names := map[string]asset{}, map[string]string{}
@@ -54,7 +56,8 @@ func loadAssets() (map[string]asset, map[string]string) {
 }
 
 func static(w http.ResponseWriter, r *http.Request) {
-	a, found := assets[r.PathValue("file")]
+	all, _ := assets()
+	a, found := all[r.PathValue("file")]
 	if !found {
 		http.NotFound(w, r)
 		return
@@ -66,10 +69,11 @@ func static(w http.ResponseWriter, r *http.Request) {
 	http.ServeContent(w, r, "", time.Time{}, bytes.NewReader(a.body))
 }
 
-// templates are the pages, each with the frame around it.
-var templates = loadTemplates()
+// templates returns the pages, each with the frame around it.
+var templates = sync.OnceValue(loadTemplates)
 
 func loadTemplates() map[string]*template.Template {
+	_, assetNames := assets()
 	funcs := template.FuncMap{
 		"asset": func(name string) string { return "/static/" + assetNames[name] },
 		"clock": func(t time.Time) string { return t.Format("15:04:05 MST") },
@@ -151,7 +155,7 @@ func (d *Door) show(w http.ResponseWriter, r *http.Request, status int, name, ti
 		}
 	}
 	var out bytes.Buffer
-	if err := templates[name].ExecuteTemplate(&out, "frame.html", p); err != nil {
+	if err := templates()[name].ExecuteTemplate(&out, "frame.html", p); err != nil {
 		d.cfg.Log.Error("page", "page", name, "error", err.Error())
 		http.Error(w, "This page cannot be shown.", http.StatusInternalServerError)
 		return

@@ -96,6 +96,7 @@ func Open(ctx context.Context, cfg Config) (*Door, error) {
 	}
 	d := &Door{cfg: cfg, prefix: u.Path, origin: u.Scheme + "://" + u.Host, secure: u.Scheme == "https", key: key,
 		starts: newThrottle(startBurst, startEvery, cfg.Now), requests: newThrottle(requestBurst, requestEvery, cfg.Now)}
+	templates() // a broken one stops the service here, not its first visitor
 	return d, d.route()
 }
 

@@ -937,7 +937,8 @@ func TestManyAtOnce(t *testing.T) {
 func TestStaticFiles(t *testing.T) {
 	s := newSite(t, nil)
 	b := s.browser()
-	for name, file := range assetNames {
+	_, names := assets()
+	for name, file := range names {
 		resp, _ := b.get("/static/" + file)
 		if resp.StatusCode != 200 || !strings.Contains(resp.Header.Get("Cache-Control"), "immutable") || resp.Header.Get("Content-Type") == "" {
 			t.Errorf("%s: %d, %v", name, resp.StatusCode, resp.Header)
