@@ -12,6 +12,30 @@ import (
 // ErrUmask is in the error of every text that is no umask or mode.
 var ErrUmask = errors.New("not an octal number from 0 to 0777")
 
+// Modes says which permission bits a home gets. Its zero value gives nothing to group and others.
+type Modes struct {
+	Allow fs.FileMode // bits that files and directories may have; 0 is 0700
+	Home  fs.FileMode // the mode of the home itself; 0 is Allow
+}
+
+func (m Modes) allow() uint32 {
+	if m.Allow == 0 {
+		return 0o700
+	}
+	return uint32(m.Allow.Perm())
+}
+
+func (m Modes) home() uint32 {
+	if m.Home == 0 {
+		return m.allow()
+	}
+	return uint32(m.Home.Perm())
+}
+
+// file and dir are the modes of copies: never more than the skeleton gave, never out of reach of the owner.
+func (m Modes) file(src uint32) uint32 { return (src&0o777 | 0o200) & m.allow() }
+func (m Modes) dir(src uint32) uint32  { return (src&0o777 | 0o700) & m.allow() }
+
 // ParseUmask reads octal digits, with or without a leading 0. (Linux-PAM and oddjob read "77" as a decimal number and make
 // files that everybody can write.)
 func ParseUmask(s string) (fs.FileMode, error) {

@@ -4,10 +4,38 @@ import (
 	"errors"
 	"fmt"
 	"path"
+	"slices"
 	"strings"
 
 	"golang.org/x/sys/unix"
 )
+
+// cleanPath takes an absolute path without tricks. It may come from a directory or a token: it is data.
+func cleanPath(home string) (string, error) {
+	if home == "" || home[0] != '/' || strings.ContainsAny(home, "\x00\n") {
+		return "", ErrPath
+	}
+	for part := range strings.SplitSeq(home, "/") {
+		if part == ".." || part == "." {
+			return "", ErrPath
+		}
+	}
+	return path.Clean(home), nil
+}
+
+// hasNoHome knows the paths that passwd(5) entries of services have by convention. An error would break cron and su, whose
+// session stacks such accounts go through too.
+func hasNoHome(home string) bool {
+	if slices.Contains([]string{"/nonexistent", "/var/empty", "/dev", "/proc", "/sys"}, home) {
+		return true
+	}
+	for _, below := range []string{"/dev/", "/proc/", "/sys/", "/nonexistent/"} {
+		if strings.HasPrefix(home, below) {
+			return true
+		}
+	}
+	return false
+}
 
 const maxLinks = 40
 

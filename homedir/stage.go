@@ -1,0 +1,216 @@
+package homedir
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"path"
+	"strings"
+
+	"golang.org/x/sys/unix"
+)
+
+// build makes the home beside its place and moves it there. It is one sequence: each step is safe because of those before it.
+func (j *job) build(skel, parent int) (err error) {
+	name := stageName(j.owner.UID)
+	top, given, err := j.makeStage(parent, name)
+	if err != nil {
+		return err
+	}
+	defer unix.Close(top)
+	placed := given
+	defer func() {
+		if err != nil && !placed { // afterwards the tree is its owner's, and not ours to remove
+			err = errors.Join(err, removeTree(parent, name, top))
+		}
+	}()
+	if !given {
+		if err := j.fill(skel, top); err != nil {
+			return err
+		}
+	}
+	// Only a whole tree is given away: its owner's processes may walk and change it from here on.
+	if err := unix.Fchown(top, int(j.owner.UID), int(j.owner.GID)); err != nil {
+		return fmt.Errorf("give it away: %w", err)
+	}
+	if err := unix.Fchmod(top, j.opts.Modes.home()); err != nil {
+		return fmt.Errorf("set its mode: %w", err)
+	}
+	if err := j.fsync(top); err != nil {
+		return err
+	}
+	there, err := renameNoReplace(parent, name, path.Base(j.home))
+	if err != nil {
+		return fmt.Errorf("move it into place: %w", err)
+	}
+	placed = true
+	if there { // somebody who does not know our lock was faster
+		j.result.Existed = true
+		return removeTree(parent, name, top)
+	}
+	if err := j.isInPlace(parent, top); err != nil {
+		return err
+	}
+	j.result.Made = true
+	return j.fsyncParent(parent)
+}
+
+// fill copies the skeleton into the building site, and brings it to the disk.
+func (j *job) fill(skel, top int) error {
+	if skel >= 0 {
+		c := &copier{job: j, src: skel, dst: top}
+		if err := c.run(); err != nil {
+			return err
+		}
+	}
+	if !j.opts.NoSync {
+		if err := j.syncTree(top); err != nil {
+			return err
+		}
+	}
+	return context.Cause(j.ctx)
+}
+
+func (j *job) isInPlace(parent, top int) error {
+	var ours, placed unix.Stat_t
+	if err := unix.Fstat(top, &ours); err != nil {
+		return err
+	}
+	err := unix.Fstatat(parent, path.Base(j.home), &placed, unix.AT_SYMLINK_NOFOLLOW)
+	if err != nil || placed.Ino != ours.Ino || placed.Dev != ours.Dev {
+		return ErrReplaced
+	}
+	return nil
+}
+
+// stageName is the name of a building site: of one person on one machine. Two machines may share a parent by NFS.
+func stageName(uid uint32) string {
+	return fmt.Sprintf(".pwb-mk.%d.%s", uid, machine())
+}
+
+func machine() string {
+	if text := machineID(); len(text) >= 8 && strings.Trim(text, "0123456789abcdef") == "" {
+		return text[:8]
+	}
+	if name, err := os.Hostname(); err == nil && name != "" && !strings.ContainsAny(name, "/\x00") && len(name) <= 64 {
+		return name
+	}
+	return "localhost"
+}
+
+// machineID reads machine-id(5). Not as an os.File, which would start the runtime's poller in a process that needs none.
+func machineID() string {
+	fd, err := unix.Open("/etc/machine-id", unix.O_RDONLY|unix.O_CLOEXEC, 0)
+	if err != nil {
+		return ""
+	}
+	defer unix.Close(fd)
+	var id [64]byte
+	n, err := readFull(fd, id[:])
+	if err != nil {
+		return ""
+	}
+	return strings.TrimSpace(string(id[:n]))
+}
+
+// siteMode is the building site's: nobody can look in or plant anything. The sticky bit, of no effect there, is how the site of
+// an earlier login is known from a folder that somebody has moved there.
+const siteMode = unix.S_ISVTX | 0o700
+
+// makeStage makes the building site, root's alone. Its name is always the same: what a crash has left is found without a search,
+// and under the lock it is nobody's. given says that an earlier login was cut off when the home was whole and its owner's, and
+// only lacked its name.
+func (j *job) makeStage(parent int, name string) (top int, given bool, err error) {
+	j.hand.label.next(func() string { return j.home }, unix.S_IFDIR)
+	err = unix.Mkdirat(parent, name, siteMode)
+	if errors.Is(err, unix.EEXIST) {
+		top, err = j.takeOver(parent, name)
+		if err != nil {
+			return -1, false, fmt.Errorf("%s, which an earlier login left: %w", name, err)
+		}
+		if top >= 0 {
+			return top, true, nil
+		}
+		err = unix.Mkdirat(parent, name, siteMode)
+	}
+	if err != nil {
+		return -1, false, err
+	}
+	top, err = openDir(parent, name, unix.O_RDONLY)
+	if err != nil {
+		return -1, false, err
+	}
+	err = mustBeNew(top)
+	if err == nil {
+		err = errors.Join(unix.Fchown(top, os.Geteuid(), os.Getegid()), unix.Fchmod(top, siteMode))
+	}
+	if err != nil {
+		unix.Close(top)
+		return -1, false, err
+	}
+	return top, false, nil
+}
+
+// takeOver removes what an earlier login left of its building site, and returns -1; or returns the home, when it was given away
+// already. Where others can write beside the home, anybody may have made the name, or moved a folder of root's or the owner's
+// there: what is not known to be ours is not walked through, and what is the owner's is not removed.
+func (j *job) takeOver(parent int, name string) (int, error) {
+	stale, err := openDir(parent, name, unix.O_RDONLY)
+	if errors.Is(err, unix.ENOTDIR) || errors.Is(err, unix.ELOOP) {
+		return -1, ErrSite
+	}
+	if err != nil {
+		return -1, err
+	}
+	var st unix.Stat_t
+	err = unix.Fstat(stale, &st)
+	switch {
+	case err != nil:
+	case int(st.Uid) == os.Geteuid() && st.Mode&0o1077 == unix.S_ISVTX:
+		err = removeTree(parent, name, stale)
+	case st.Uid == j.owner.UID:
+		return stale, nil
+	default:
+		err = fmt.Errorf("%w: uid %d, mode %04o", ErrSite, st.Uid, st.Mode&0o7777)
+	}
+	unix.Close(stale)
+	return -1, err
+}
+
+// mustBeNew refuses a folder that is not the one just made under its name: where others may rename, another may be there.
+func mustBeNew(dir int) error {
+	var st unix.Stat_t
+	if err := unix.Fstat(dir, &st); err != nil {
+		return err
+	}
+	if int(st.Uid) != os.Geteuid() {
+		return ErrReplaced
+	}
+	return list(dir, func(entry) error { return ErrReplaced })
+}
+
+// renameNoReplace moves without replacing. File systems that cannot (NFS) get a plain rename: a directory can replace an empty
+// directory only, and nobody makes an empty one there but the owner of the parent.
+func renameNoReplace(parent int, from, to string) (there bool, err error) {
+	err = testRename(parent, from, to)
+	if errors.Is(err, unix.EINVAL) || errors.Is(err, unix.ENOSYS) {
+		var st unix.Stat_t
+		if unix.Fstatat(parent, to, &st, unix.AT_SYMLINK_NOFOLLOW) == nil {
+			return true, nil
+		}
+		err = unix.Renameat(parent, from, parent, to)
+		if errors.Is(err, unix.ENOTEMPTY) || errors.Is(err, unix.ENOTDIR) {
+			return true, nil
+		}
+	}
+	if errors.Is(err, unix.EEXIST) {
+		return true, nil
+	}
+	return false, err
+}
+
+// testRename is the system call; tests take it away, as NFS does.
+var testRename = func(parent int, from, to string) error {
+	return unix.Renameat2(parent, from, parent, to, unix.RENAME_NOREPLACE)
+}
