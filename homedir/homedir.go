@@ -127,6 +127,7 @@ type job struct {
 	owner  Owner
 	opts   Options
 	result Result
+	skel   int       // -1: nothing to copy
 	hand   *hand     // the job's own thread
 	labels *labels   // nil without SELinux
 	once   sync.Once // guards the one complaint about labels
@@ -172,47 +173,50 @@ func (j *job) run() error {
 	j.labels = loadLabels(j.home, j.warn)
 	j.hand = j.newHand()
 	defer j.hand.close()
-	skel, err := j.openSkeleton()
+	err := j.openSkeleton()
 	if err != nil {
 		return err
 	}
-	if skel >= 0 {
-		defer unix.Close(skel)
-	}
-	parent, err := j.openParent()
-	if err != nil {
-		return err
+	if j.skel >= 0 {
+		defer unix.Close(j.skel)
 	}
 	if j.opts.DryRun {
-		return j.rehearse(skel, parent)
+		return j.rehearse()
 	}
-	defer unix.Close(parent)
-	if err := notInside(parent, skel); err != nil {
-		return err
-	}
-	j.hand.label.none() // the lock is no part of the home
-	unlock, err := j.lock()
+	unlock, err := j.lock() // before anything is made
 	if err != nil {
 		return err
 	}
 	defer unlock()
+	parent, err := j.openParent()
+	if err != nil {
+		return err
+	}
+	defer unix.Close(parent)
+	if err := j.notInSkeleton(parent); err != nil {
+		return err
+	}
 	if there, err := j.exists(parent, path.Base(j.home)); there || err != nil {
 		return err
 	}
-	return j.build(skel, parent)
+	return j.build(parent)
 }
 
 // rehearse counts what would be copied.
-func (j *job) rehearse(skel, parent int) error {
+func (j *job) rehearse() error {
+	parent, err := j.openParent()
+	if err != nil {
+		return err
+	}
 	if parent >= 0 {
 		defer unix.Close(parent)
-		if err := notInside(parent, skel); err != nil {
+		if err := j.notInSkeleton(parent); err != nil {
 			return err
 		}
 	}
-	if skel < 0 {
+	if j.skel < 0 {
 		return nil
 	}
-	c := &copier{job: j, src: skel, dst: -1}
+	c := &copier{job: j, src: j.skel, dst: -1}
 	return c.run()
 }

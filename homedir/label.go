@@ -218,13 +218,6 @@ func (l *labeller) next(name func() string, kind uint32) {
 	l.tell(l.job.labels.of(name(), kind))
 }
 
-// none leaves what this thread makes next to the kernel.
-func (l *labeller) none() {
-	if l != nil {
-		l.tell("")
-	}
-}
-
 func (l *labeller) tell(label string) {
 	if label == l.last {
 		return

@@ -12,11 +12,11 @@ import (
 
 // cleanPath takes an absolute path without tricks. It may come from a directory or a token: it is data.
 func cleanPath(home string) (string, error) {
-	if home == "" || home[0] != '/' || strings.ContainsAny(home, "\x00\n") {
+	if home == "" || home[0] != '/' || strings.ContainsAny(home, "\x00\n") || len(home) >= unix.PathMax {
 		return "", ErrPath
 	}
 	for part := range strings.SplitSeq(home, "/") {
-		if part == ".." || part == "." {
+		if part == ".." || part == "." || len(part) > nameMax || strings.HasPrefix(part, stagePrefix) {
 			return "", ErrPath
 		}
 	}
@@ -37,7 +37,10 @@ func hasNoHome(home string) bool {
 	return false
 }
 
-const maxLinks = 40
+const (
+	maxLinks = 40
+	nameMax  = 255 // of every file system; known before a folder is made for what cannot be in it
+)
 
 // openParent walks to the folder that the home will be in, one component at a time by descriptor, and makes what is missing:
 // root's, 0755. Links are followed only where root alone could have made them. With DryRun it returns -1 when something is
@@ -96,6 +99,9 @@ func (j *job) step(dir int, name, walked string) (next int, target string, err e
 	case j.opts.DryRun:
 		return -1, "", nil
 	default:
+		if err := j.notInSkeleton(dir); err != nil {
+			return -1, "", err
+		}
 		j.hand.label.next(func() string { return walked }, unix.S_IFDIR)
 		return j.makeParent(dir, name)
 	}

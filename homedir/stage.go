@@ -12,7 +12,7 @@ import (
 )
 
 // build makes the home beside its place and moves it there. It is one sequence: each step is safe because of those before it.
-func (j *job) build(skel, parent int) (err error) {
+func (j *job) build(parent int) (err error) {
 	name := stageName(j.owner.UID)
 	top, given, err := j.makeStage(parent, name)
 	if err != nil {
@@ -26,7 +26,7 @@ func (j *job) build(skel, parent int) (err error) {
 		}
 	}()
 	if !given {
-		if err := j.fill(skel, top); err != nil {
+		if err := j.fill(top); err != nil {
 			return err
 		}
 	}
@@ -57,9 +57,9 @@ func (j *job) build(skel, parent int) (err error) {
 }
 
 // fill copies the skeleton into the building site, and brings it to the disk.
-func (j *job) fill(skel, top int) error {
-	if skel >= 0 {
-		c := &copier{job: j, src: skel, dst: top}
+func (j *job) fill(top int) error {
+	if j.skel >= 0 {
+		c := &copier{job: j, src: j.skel, dst: top}
 		if err := c.run(); err != nil {
 			return err
 		}
@@ -84,9 +84,11 @@ func (j *job) isInPlace(parent, top int) error {
 	return nil
 }
 
+const stagePrefix = ".pwb-mk."
+
 // stageName is the name of a building site: of one person on one machine. Two machines may share a parent by NFS.
 func stageName(uid uint32) string {
-	return fmt.Sprintf(".pwb-mk.%d.%s", uid, machine())
+	return fmt.Sprintf("%s%d.%s", stagePrefix, uid, machine())
 }
 
 func machine() string {
