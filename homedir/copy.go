@@ -87,7 +87,10 @@ func (c *copier) entry(h *hand, f *folder, src, dst int, e entry) error {
 		return c.failed(f, e.name, "look at", err)
 	}
 	if dst >= 0 {
-		h.label.next(func() string { return f.path(c.job.home, e.name) }, uint32(kind)<<12)
+		err = h.label.next(func() string { return f.path(c.job.home, e.name) }, uint32(kind)<<12)
+		if err != nil {
+			return c.failed(f, e.name, "label the copy of", err)
+		}
 	}
 	switch kind {
 	case unix.DT_DIR:

@@ -209,25 +209,32 @@ type labeller struct {
 	last string // what the kernel was told; every object of one label in a row costs nothing
 }
 
-// next sets the label of the object that this thread is about to make. A label that the kernel refuses is reported once; the
-// home is whole without, and an administrator can mend it.
-func (l *labeller) next(name func() string, kind uint32) {
+// next sets the label of the object that this thread is about to make. A label that the kernel refuses is reported once, and the
+// object is left to the kernel: the home is whole without, and an administrator can mend it. The label of another object must
+// not stay in force for it; an error says that it does, and nothing may be made then.
+func (l *labeller) next(name func() string, kind uint32) error {
 	if l == nil {
-		return
+		return nil
 	}
-	l.tell(l.job.labels.of(name(), kind))
-}
-
-func (l *labeller) tell(label string) {
+	label := l.job.labels.of(name(), kind)
 	if label == l.last {
-		return
+		return nil
 	}
-	l.last = label
-	if err := testSetLabel(l, label); err != nil {
-		l.job.once.Do(func() {
-			l.job.warn("SELinux refuses the label %q: %v; run: restorecon -RF %s", label, err, l.job.home)
-		})
+	err := testSetLabel(l, label)
+	if err == nil {
+		l.last = label
+		return nil
 	}
+	if l.last != "" {
+		if clearErr := testSetLabel(l, ""); clearErr != nil {
+			return fmt.Errorf("SELinux keeps the label %q of something else: %w", l.last, clearErr)
+		}
+		l.last = ""
+	}
+	l.job.once.Do(func() {
+		l.job.warn("SELinux refuses the label %q: %v; run: restorecon -RF %s", label, err, l.job.home)
+	})
+	return nil
 }
 
 // testSetLabel tells the kernel; tests listen.

@@ -98,6 +98,34 @@ func TestALabelThatIsRefused(t *testing.T) {
 	}
 }
 
+// The label before the one that is refused is another object's.
+func TestNothingGetsTheLabelOfSomethingElse(t *testing.T) {
+	p := newPlace(t)
+	files := p.dir + "/selinux/targeted/contexts/files"
+	p.must(os.MkdirAll(files, 0o755), os.WriteFile(files+"/file_contexts", []byte("/.*\tnonsense\n/mnt/[^/]+/home/alice -d\thome\n"), 0o644))
+	policy(t, p.dir+"/selinux")
+	force, cannot := "", "-"
+	was := testSetLabel
+	t.Cleanup(func() { testSetLabel = was })
+	testSetLabel = func(_ *labeller, label string) error {
+		if label == "nonsense" || label == cannot {
+			return unix.EINVAL
+		}
+		force = label
+		return nil
+	}
+	p.skel("file", "x", 0o600)
+	if p.make(); force != "" {
+		t.Errorf("the file has the label %q", force)
+	}
+	p.must(os.RemoveAll(p.home()))
+	cannot = "" // and it stays
+	if _, err := Make(ctx, p.home(), owner, p.opts); err == nil || !strings.Contains(err.Error(), `SELinux keeps the label "home" of something else`) {
+		t.Errorf("Make: %v", err)
+	}
+	p.nothing()
+}
+
 // The thread's own file in /proc is what is written: without SELinux in the kernel it refuses with EINVAL, not with EACCES
 // or ENOENT, which would mean another thread's file or none.
 func TestTheThreadsOwnFile(t *testing.T) {

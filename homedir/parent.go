@@ -102,7 +102,9 @@ func (j *job) step(dir int, name, walked string) (next int, target string, err e
 		if err := j.notInSkeleton(dir); err != nil {
 			return -1, "", err
 		}
-		j.hand.label.next(func() string { return walked }, unix.S_IFDIR)
+		if err := j.hand.label.next(func() string { return walked }, unix.S_IFDIR); err != nil {
+			return -1, "", err
+		}
 		return j.makeParent(dir, name)
 	}
 	if errors.Is(err, unix.ELOOP) || errors.Is(err, unix.ENOTDIR) {

@@ -124,7 +124,9 @@ const siteMode = unix.S_ISVTX | 0o700
 // and under the lock it is nobody's. given says that an earlier login was cut off when the home was whole and its owner's, and
 // only lacked its name.
 func (j *job) makeStage(parent int, name string) (top int, given bool, err error) {
-	j.hand.label.next(func() string { return j.home }, unix.S_IFDIR)
+	if err := j.hand.label.next(func() string { return j.home }, unix.S_IFDIR); err != nil {
+		return -1, false, err
+	}
 	err = unix.Mkdirat(parent, name, siteMode)
 	if errors.Is(err, unix.EEXIST) {
 		top, err = j.takeOver(parent, name)
