@@ -23,7 +23,8 @@ const (
 // copier copies the tree below src to dst. Neither can change under it: the skeleton is root's, and nobody can enter the copy.
 type copier struct {
 	job      *job
-	src, dst int // dst -1 only counts
+	src, dst int  // dst -1 only counts
+	inherits bool // modes given at creation are not what files get: an ACL is inherited
 
 	walk    *walk
 	entries atomic.Int64
@@ -172,7 +173,7 @@ func (c *copier) file(h *hand, src, dst int, name string) (err error) {
 	if err := unix.Fchown(out, int(c.job.owner.UID), int(c.job.owner.GID)); err != nil {
 		return err
 	}
-	if !h.exact {
+	if !h.exact || c.inherits {
 		if err := unix.Fchmod(out, mode); err != nil {
 			return err
 		}

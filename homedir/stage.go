@@ -59,7 +59,7 @@ func (j *job) build(parent int) (err error) {
 // fill copies the skeleton into the building site, and brings it to the disk.
 func (j *job) fill(top int) error {
 	if j.skel >= 0 {
-		c := &copier{job: j, src: j.skel, dst: top}
+		c := &copier{job: j, src: j.skel, dst: top, inherits: inheritsACL(top)}
 		if err := c.run(); err != nil {
 			return err
 		}
@@ -82,6 +82,12 @@ func (j *job) isInPlace(parent, top int) error {
 		return ErrReplaced
 	}
 	return nil
+}
+
+// inheritsACL says whether an ACL of the folder above decides on the modes of what is made in dir.
+func inheritsACL(dir int) bool {
+	_, err := unix.Fgetxattr(dir, "system.posix_acl_default", nil)
+	return !errors.Is(err, unix.ENODATA) && !errors.Is(err, unix.EOPNOTSUPP)
 }
 
 const stagePrefix = ".pwb-mk."

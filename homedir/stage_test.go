@@ -1,7 +1,10 @@
 package homedir
 
 import (
+	"encoding/binary"
 	"errors"
+	"os"
+	"path"
 	"strings"
 	"testing"
 
@@ -32,5 +35,24 @@ func TestNoParentsOfNothing(t *testing.T) {
 		}
 		p.opts = opts
 		p.nothing()
+	}
+}
+
+// Permission bits are the skeleton's, less the umask: a default ACL of the folder above may give others something, and takes nothing.
+func TestADefaultACLAbove(t *testing.T) {
+	p := newPlace(t)
+	p.skel("file", "x", 0o644)
+	p.skel("dir/file", "x", 0o644)
+	acl := binary.LittleEndian.AppendUint32(nil, 2)
+	for _, entry := range [][2]uint16{{0x01, 5}, {0x04, 0}, {0x20, 0}} { // user::r-x,group::---,other::---
+		acl = binary.LittleEndian.AppendUint16(binary.LittleEndian.AppendUint16(acl, entry[0]), entry[1])
+		acl = binary.LittleEndian.AppendUint32(acl, ^uint32(0))
+	}
+	p.must(unix.Setxattr(p.dir+"/home", "system.posix_acl_default", acl, 0))
+	p.make()
+	for name, want := range map[string]os.FileMode{"": 0o755, "file": 0o644, "dir": 0o755, "dir/file": 0o644} {
+		if mode, _ := stat(t, path.Join(p.home(), name)); mode.Perm() != want {
+			t.Errorf("%q has %v, want %v", name, mode, want)
+		}
 	}
 }
