@@ -188,7 +188,7 @@ func (c *copier) file(h *hand, src, dst int, name string) (err error) {
 func (c *copier) contents(h *hand, in, out int, st *unix.Stat_t) error {
 	switch {
 	case st.Size == 0:
-		return nil
+		return c.unsized(h, in, out)
 	case st.Blocks*512 < st.Size && st.Size >= smallFile:
 		return c.sparse(in, out, st.Size)
 	case st.Size >= smallFile:
@@ -202,6 +202,19 @@ func (c *copier) contents(h *hand, in, out int, st *unix.Stat_t) error {
 		return err
 	}
 	return c.write(out, h.buf[:n])
+}
+
+// unsized copies a file of no bytes, or one whose size nobody tells, as in /proc and on some FUSE file systems.
+func (c *copier) unsized(h *hand, in, out int) error {
+	for {
+		n, err := readFull(in, h.buf)
+		if err == nil {
+			err = errors.Join(context.Cause(c.job.ctx), c.write(out, h.buf[:n]))
+		}
+		if err != nil || n < len(h.buf) {
+			return err
+		}
+	}
 }
 
 func readFull(fd int, buf []byte) (n int, err error) {

@@ -56,3 +56,24 @@ func TestADefaultACLAbove(t *testing.T) {
 		}
 	}
 }
+
+// The skeleton may be on a file system that tells no sizes, as /proc does; and what cannot be read there is an error.
+func TestASourceWithoutASize(t *testing.T) {
+	p := newPlace(t)
+	p.skel("file", "", 0o644)
+	file := p.dir + "/skel/file"
+	p.must(unix.Mount("/proc/version", file, "", unix.MS_BIND, ""))
+	defer unix.Unmount(file, unix.MNT_DETACH)
+	p.make()
+	got, err := os.ReadFile(p.home() + "/file")
+	want, wantErr := os.ReadFile("/proc/version")
+	if err != nil || wantErr != nil || string(got) != string(want) {
+		t.Errorf("%q, %v; want %q, %v", got, err, want, wantErr)
+	}
+	p.must(os.RemoveAll(p.home()), unix.Mount("/proc/self/mem", file, "", unix.MS_BIND, ""))
+	defer unix.Unmount(file, unix.MNT_DETACH)
+	if _, err := Make(ctx, p.home(), owner, p.opts); !errors.Is(err, unix.EIO) {
+		t.Errorf("a file that cannot be read: %v", err)
+	}
+	p.nothing()
+}
