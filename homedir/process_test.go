@@ -21,8 +21,8 @@ import (
 // child is this test binary making one home, as PWB_HOMEDIR_CHILD says: the folder of a place.
 func child() int {
 	dir := os.Getenv("PWB_HOMEDIR_CHILD")
-	if os.Getenv("PWB_HOMEDIR_OLD") != "" {
-		if err := beOld(); err != nil {
+	if refused := os.Getenv("PWB_HOMEDIR_WITHOUT"); refused != "" {
+		if err := refuse(missing[refused]); err != nil {
 			fmt.Fprintln(os.Stderr, err)
 			return 2
 		}
@@ -41,20 +41,29 @@ func (p *place) child(env ...string) *exec.Cmd {
 	return cmd
 }
 
-// beOld takes from this process what old kernels, NFS and seccomp filters of containers do not have.
-func beOld() error {
-	refuse := []struct {
-		call  uint32
-		errno syscall.Errno
-	}{
+// missing is what some machines do not have, or do not allow.
+var missing = map[string][]call{
+	// old kernels, NFS and the seccomp filters of containers
+	"new calls": {
 		{unix.SYS_RENAMEAT2, unix.EINVAL}, {unix.SYS_OPENAT2, unix.ENOSYS}, {unix.SYS_COPY_FILE_RANGE, unix.ENOSYS},
 		{unix.SYS_UNSHARE, unix.EPERM}, {unix.SYS_SYNC_FILE_RANGE, unix.ENOSYS},
-	}
+	},
+	// NFS that makes root nobody
+	"root": {{unix.SYS_FCHOWN, unix.EPERM}},
+}
+
+type call struct {
+	number uint32
+	errno  syscall.Errno
+}
+
+// refuse has the kernel refuse calls to this process.
+func refuse(calls []call) error {
 	filter := []unix.SockFilter{{Code: unix.BPF_LD | unix.BPF_W | unix.BPF_ABS}} // the number of the call
-	for _, r := range refuse {
+	for _, c := range calls {
 		filter = append(filter,
-			unix.SockFilter{Code: unix.BPF_JMP | unix.BPF_JEQ | unix.BPF_K, K: r.call, Jf: 1},
-			unix.SockFilter{Code: unix.BPF_RET | unix.BPF_K, K: unix.SECCOMP_RET_ERRNO | uint32(r.errno)})
+			unix.SockFilter{Code: unix.BPF_JMP | unix.BPF_JEQ | unix.BPF_K, K: c.number, Jf: 1},
+			unix.SockFilter{Code: unix.BPF_RET | unix.BPF_K, K: unix.SECCOMP_RET_ERRNO | uint32(c.errno)})
 	}
 	filter = append(filter, unix.SockFilter{Code: unix.BPF_RET | unix.BPF_K, K: unix.SECCOMP_RET_ALLOW})
 	prog := unix.SockFprog{Len: uint16(len(filter)), Filter: &filter[0]}
@@ -66,8 +75,8 @@ func beOld() error {
 	if errno != 0 {
 		return errno
 	}
-	if err := unix.Unshare(unix.CLONE_FS); !errors.Is(err, unix.EPERM) {
-		return fmt.Errorf("the filter does not work: %w", err)
+	if _, _, errno := unix.RawSyscall6(uintptr(calls[0].number), ^uintptr(0), 0, 0, 0, 0, 0); errno != calls[0].errno {
+		return fmt.Errorf("the filter does not work: %w", errno)
 	}
 	return nil
 }
@@ -80,7 +89,7 @@ func TestAnOldKernel(t *testing.T) {
 	}
 	p.skel("large", strings.Repeat("0123456789abcdef", 40_000), 0o644)
 	was := unix.Umask(0o777) // without a umask of its own, the thread has the process's
-	out, err := p.child("PWB_HOMEDIR_OLD=1").CombinedOutput()
+	out, err := p.child("PWB_HOMEDIR_WITHOUT=new calls").CombinedOutput()
 	unix.Umask(was)
 	if err != nil {
 		t.Fatalf("%v: %s", err, out)
@@ -94,12 +103,23 @@ func TestAnOldKernel(t *testing.T) {
 	if b, _ := os.ReadFile(p.home() + "/large"); len(b) != 640_000 || string(b[639_984:]) != "0123456789abcdef" {
 		t.Errorf("a large file has %d bytes", len(b))
 	}
-	if out, err := p.child("PWB_HOMEDIR_OLD=1").CombinedOutput(); err != nil {
+	if out, err := p.child("PWB_HOMEDIR_WITHOUT=new calls").CombinedOutput(); err != nil {
 		t.Errorf("the second login: %v: %s", err, out)
 	}
 	if left, _ := os.ReadDir(p.dir + "/home"); len(left) != 1 {
 		t.Errorf("left behind: %v", left)
 	}
+}
+
+// Where root may not be root, the building site goes too.
+func TestWithoutRoot(t *testing.T) {
+	p := newPlace(t)
+	p.must(os.Mkdir(p.dir+"/locks", 0o700))
+	out, err := p.child("PWB_HOMEDIR_WITHOUT=root").CombinedOutput()
+	if err == nil || !strings.Contains(string(out), "operation not permitted") {
+		t.Errorf("%v: %s", err, out)
+	}
+	p.nothing()
 }
 
 // pam_limits may set RLIMIT_FSIZE before the home is made; SIGXFSZ ends a process that does not expect it.

@@ -3,47 +3,75 @@ package homedir
 import (
 	"errors"
 	"fmt"
+	"os"
 
 	"golang.org/x/sys/unix"
 )
 
-// removeTree removes a building site, by descriptor from top, never through a link and never into another file system. What
-// belongs to somebody else by now is not ours to remove: the site is root's from beginning to end.
+// removeTree removes a building site, by descriptor from top, never through a link and never into another file system. When the
+// site is its owner's already, they can have moved other people's folders into it: those are not theirs to have removed.
 func removeTree(parent int, name string, top int) error {
-	var site unix.Stat_t
-	if err := unix.Fstat(top, &site); err != nil {
+	r := &removal{top: top}
+	if err := unix.Fstat(top, &r.site); err != nil {
 		return err
 	}
 	var found []*folder
 	w := &walk{threads: 1}
 	w.visit = func(_ *hand, f *folder) error {
-		dir, err := f.open(top)
+		dir, err := r.open(f)
 		if err != nil {
 			return err
 		}
 		defer unix.Close(dir)
-		var st unix.Stat_t
-		if err := unix.Fstat(dir, &st); err != nil {
-			return err
-		}
-		if st.Dev != site.Dev {
-			return fmt.Errorf("%s: another file system is mounted in it", name)
-		}
 		found = append(found, f)
 		return emptyOfFiles(dir, func(sub string) { w.push(&folder{f, sub}) })
 	}
-	if err := w.run(&hand{}); err != nil {
-		return fmt.Errorf("remove %s: %w", name, err)
+	err := w.run(&hand{})
+	for i := len(found) - 1; i > 0 && err == nil; i-- { // children were found after their parents
+		err = r.removeFolder(found[i])
 	}
-	for i := len(found) - 1; i > 0; i-- { // children were found after their parents
-		if err := removeFolder(top, found[i]); err != nil {
-			return fmt.Errorf("remove %s: %w", name, err)
+	if err == nil {
+		if err = unix.Unlinkat(parent, name, unix.AT_REMOVEDIR); errors.Is(err, unix.ENOENT) {
+			err = nil
 		}
 	}
-	if err := unix.Unlinkat(parent, name, unix.AT_REMOVEDIR); err != nil && !errors.Is(err, unix.ENOENT) {
+	if err != nil {
 		return fmt.Errorf("remove %s: %w", name, err)
 	}
 	return nil
+}
+
+// removal is a building site that goes.
+type removal struct {
+	top  int
+	site unix.Stat_t
+}
+
+var (
+	errMounted = errors.New("another file system is mounted in it")
+	errForeign = errors.New("a folder of somebody else is in it")
+)
+
+// open opens a folder of the site, and nothing else.
+func (r *removal) open(f *folder) (int, error) {
+	dir, err := f.open(r.top)
+	if err != nil {
+		return -1, err
+	}
+	var st unix.Stat_t
+	err = unix.Fstat(dir, &st)
+	switch {
+	case err != nil:
+	case st.Dev != r.site.Dev:
+		err = errMounted
+	case int(r.site.Uid) != os.Geteuid() && st.Uid != r.site.Uid:
+		err = errForeign
+	}
+	if err != nil {
+		unix.Close(dir)
+		return -1, err
+	}
+	return dir, nil
 }
 
 // emptyOfFiles removes everything but directories, and says which there are.
@@ -64,8 +92,8 @@ func emptyOfFiles(dir int, sub func(name string)) error {
 	return err
 }
 
-func removeFolder(top int, f *folder) error {
-	dir, err := f.parent.open(top)
+func (r *removal) removeFolder(f *folder) error {
+	dir, err := r.open(f.parent)
 	if err != nil {
 		return err
 	}

@@ -29,13 +29,13 @@ func (j *job) build(parent int) (err error) {
 		if err := j.fill(top); err != nil {
 			return err
 		}
-	}
-	// Only a whole tree is given away: its owner's processes may walk and change it from here on.
-	if err := unix.Fchown(top, int(j.owner.UID), int(j.owner.GID)); err != nil {
-		return fmt.Errorf("give it away: %w", err)
-	}
-	if err := unix.Fchmod(top, j.opts.Modes.home()); err != nil {
-		return fmt.Errorf("set its mode: %w", err)
+		// Only a whole tree is given away: its owner's processes may walk and change it from here on.
+		if err := unix.Fchown(top, int(j.owner.UID), int(j.owner.GID)); err != nil {
+			return fmt.Errorf("give it away: %w", err)
+		}
+		if err := unix.Fchmod(top, j.opts.Modes.home()); err != nil {
+			return fmt.Errorf("set its mode: %w", err)
+		}
 	}
 	if err := j.fsync(top); err != nil {
 		return err
@@ -147,9 +147,17 @@ func (j *job) makeStage(parent int, name string) (top int, given bool, err error
 	if err != nil {
 		return -1, false, err
 	}
-	top, err = openDir(parent, name, unix.O_RDONLY)
+	if top, err = openSite(parent, name); err != nil {
+		unix.Unlinkat(parent, name, unix.AT_REMOVEDIR) // whatever has the name now, it goes only when there is nothing in it
+	}
+	return top, false, err
+}
+
+// openSite opens the building site that was just made, and makes it root's whatever the folder above would have.
+func openSite(parent int, name string) (int, error) {
+	top, err := openDir(parent, name, unix.O_RDONLY)
 	if err != nil {
-		return -1, false, err
+		return -1, err
 	}
 	err = mustBeNew(top)
 	if err == nil {
@@ -157,14 +165,15 @@ func (j *job) makeStage(parent int, name string) (top int, given bool, err error
 	}
 	if err != nil {
 		unix.Close(top)
-		return -1, false, err
+		return -1, err
 	}
-	return top, false, nil
+	return top, nil
 }
 
 // takeOver removes what an earlier login left of its building site, and returns -1; or returns the home, when it was given away
 // already. Where others can write beside the home, anybody may have made the name, or moved a folder of root's or the owner's
-// there: what is not known to be ours is not walked through, and what is the owner's is not removed.
+// there: what is not known to be ours is not walked through, and what is the owner's is not removed. Its mode is changed only where
+// it is the site's yet: a private folder of the owner's under this name stays private.
 func (j *job) takeOver(parent int, name string) (int, error) {
 	stale, err := openDir(parent, name, unix.O_RDONLY)
 	if errors.Is(err, unix.ENOTDIR) || errors.Is(err, unix.ELOOP) {
@@ -179,6 +188,10 @@ func (j *job) takeOver(parent int, name string) (int, error) {
 	case err != nil:
 	case int(st.Uid) == os.Geteuid() && st.Mode&0o1077 == unix.S_ISVTX:
 		err = removeTree(parent, name, stale)
+	case st.Uid == j.owner.UID && st.Mode&0o7777 == siteMode:
+		if err = unix.Fchmod(stale, j.opts.Modes.home()); err == nil {
+			return stale, nil
+		}
 	case st.Uid == j.owner.UID:
 		return stale, nil
 	default:

@@ -57,6 +57,35 @@ func TestADefaultACLAbove(t *testing.T) {
 	}
 }
 
+// Who can rename beside the home can give the site's name to a private folder of the owner's.
+func TestAPrivateFolderUnderTheSitesName(t *testing.T) {
+	p := newPlace(t)
+	site := p.dir + "/home/" + stageName(owner.UID)
+	p.must(os.Mkdir(site, 0o700), os.Chown(site, int(owner.UID), int(owner.GID)))
+	p.make()
+	if mode, _ := stat(t, p.home()); mode.Perm() != 0o700 {
+		t.Errorf("a folder that was private has %v", mode)
+	}
+}
+
+// When the home is its owner's and has no name yet, they can move into it what they may move, but not remove.
+func TestWhatTheOwnerMovesIntoTheSite(t *testing.T) {
+	was := testRename
+	defer func() { testRename = was }()
+	p := newPlace(t)
+	site := p.dir + "/home/" + stageName(owner.UID)
+	p.must(os.MkdirAll(p.dir+"/shared/deep", 0o755), os.WriteFile(p.dir+"/shared/deep/kept", nil, 0o600), os.Chown(p.dir+"/shared", 4999, 4999))
+	testRename = func(parent int, from, to string) error {
+		return errors.Join(os.Mkdir(p.home(), 0o700), os.Rename(p.dir+"/shared", site+"/shared"), was(parent, from, to))
+	}
+	if _, err := Make(ctx, p.home(), owner, p.opts); !errors.Is(err, errForeign) {
+		t.Errorf("Make: %v, want %v", err, errForeign)
+	}
+	if !exists(site + "/shared/deep/kept") {
+		t.Error("a folder of somebody else was emptied")
+	}
+}
+
 // The skeleton may be on a file system that tells no sizes, as /proc does; and what cannot be read there is an error.
 func TestASourceWithoutASize(t *testing.T) {
 	p := newPlace(t)
