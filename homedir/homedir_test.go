@@ -524,7 +524,11 @@ func TestLoginDefs(t *testing.T) {
 			t.Errorf("%q: %+v, want %+v", tt.text, got, tt.want)
 		}
 	}
-	if got := Defaults("/nowhere", nil); got != (Modes{0o755, 0o755}) {
+	var warned string
+	if got := Defaults(t.TempDir(), func(text string) { warned = text }); got != (Modes{0o755, 0o755}) || !strings.Contains(warned, "is a directory") {
+		t.Errorf("a file that cannot be read: %+v, warned %q", got, warned)
+	}
+	if got := Defaults("/nowhere", func(text string) { t.Error(text) }); got != (Modes{0o755, 0o755}) {
 		t.Errorf("no file: %+v", got)
 	}
 }

@@ -64,6 +64,9 @@ func Defaults(file string, warn func(string)) Modes {
 	m := WithUmask(0o022)
 	text, err := os.ReadFile(file)
 	if err != nil {
+		if !errors.Is(err, fs.ErrNotExist) {
+			warn(fmt.Sprintf("%v; UMASK counts as 022", err))
+		}
 		return m
 	}
 	home := ""
