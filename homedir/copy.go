@@ -6,9 +6,7 @@ import (
 	"fmt"
 	"io"
 	"runtime"
-	"sync"
 	"sync/atomic"
-	"time"
 
 	"golang.org/x/sys/unix"
 )
@@ -30,9 +28,6 @@ type copier struct {
 	entries atomic.Int64
 	bytes   atomic.Int64
 	skipped atomic.Int64
-
-	mu   sync.Mutex // guards told
-	told time.Time
 }
 
 func (c *copier) run() error {
@@ -325,14 +320,6 @@ func (c *copier) byHand(in, out int, at, end int64) error {
 	return nil
 }
 
-// tell reports progress, ten times a second at most.
 func (c *copier) tell() {
-	if c.job.opts.Progress == nil || !c.mu.TryLock() {
-		return
-	}
-	defer c.mu.Unlock()
-	if now := time.Now(); now.Sub(c.told) >= 100*time.Millisecond {
-		c.told = now
-		c.job.opts.Progress(Progress{Entries: c.entries.Load(), Bytes: c.bytes.Load()})
-	}
+	c.job.tell(func() Progress { return Progress{Entries: c.entries.Load(), Bytes: c.bytes.Load()} })
 }

@@ -17,6 +17,7 @@ import (
 	"runtime"
 	"runtime/debug"
 	"sync"
+	"time"
 
 	"golang.org/x/sys/unix"
 )
@@ -131,11 +132,26 @@ type job struct {
 	hand   *hand     // the job's own thread
 	labels *labels   // nil without SELinux
 	once   sync.Once // guards the one complaint about labels
+
+	telling sync.Mutex // guards told
+	told    time.Time
 }
 
 func (j *job) warn(format string, args ...any) {
 	if j.opts.Warn != nil {
 		j.opts.Warn(fmt.Sprintf(format, args...))
+	}
+}
+
+// tell reports progress, ten times a second at most.
+func (j *job) tell(progress func() Progress) {
+	if j.opts.Progress == nil || !j.telling.TryLock() {
+		return
+	}
+	defer j.telling.Unlock()
+	if now := time.Now(); now.Sub(j.told) >= 100*time.Millisecond {
+		j.told = now
+		j.opts.Progress(progress())
 	}
 }
 

@@ -543,3 +543,27 @@ func FuzzCleanPath(f *testing.F) {
 		}
 	})
 }
+
+// A disk may need much longer than the copy: whoever looks on sees that something happens.
+func TestProgress(t *testing.T) {
+	p := newPlace(t)
+	p.opts.NoSync = false
+	for n := range 4 {
+		p.skel(fmt.Sprintf("file%d", n), "x", 0o644)
+	}
+	var copying, syncing int
+	p.opts.Progress = func(now Progress) {
+		time.Sleep(110 * time.Millisecond) // a slow terminal: the next report is due
+		if !now.Syncing {
+			copying++
+			return
+		}
+		if syncing++; now.Entries != 4 || now.Bytes != 4 {
+			t.Errorf("%+v", now)
+		}
+	}
+	p.make()
+	if copying < 2 || syncing < 2 {
+		t.Errorf("told %d times of the copy, %d of the disk", copying, syncing)
+	}
+}

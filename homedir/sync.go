@@ -14,9 +14,7 @@ const syncThreads = 8 // they wait for the disk, not for a processor
 // login leaves files of no bytes, in a home that exists and is therefore never made again. Not syncfs(2): that waits for
 // everybody's data.
 func (j *job) syncTree(top int) error {
-	if j.opts.Progress != nil {
-		j.opts.Progress(Progress{Entries: j.result.Entries, Bytes: j.result.Bytes, Syncing: true})
-	}
+	progress := func() Progress { return Progress{Entries: j.result.Entries, Bytes: j.result.Bytes, Syncing: true} }
 	var w *walk
 	w = &walk{threads: syncThreads, hand: func() *hand { return &hand{} }, visit: func(_ *hand, f *folder) error {
 		dir, err := f.open(top)
@@ -28,6 +26,7 @@ func (j *job) syncTree(top int) error {
 			if err := context.Cause(j.ctx); err != nil {
 				return err
 			}
+			j.tell(progress)
 			kind, err := kindOf(dir, e)
 			switch {
 			case err != nil:
