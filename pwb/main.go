@@ -13,6 +13,7 @@ import (
 	"github.com/urfave/cli/v2"
 
 	"github.com/pwb-project/pwb/internal/config"
+	"github.com/pwb-project/pwb/internal/homemaker"
 )
 
 var version = "unknown" // set by the build
@@ -31,6 +32,7 @@ func main() {
 		if text := err.Error(); text != "" {
 			fmt.Fprintf(os.Stderr, "pwb: %s\n", text)
 		}
+		homemaker.EndAs(err)
 		os.Exit(exitStatus(err))
 	}
 }

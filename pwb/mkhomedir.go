@@ -8,7 +8,6 @@ import (
 	"fmt"
 	"io"
 	"os"
-	"os/signal"
 	"path/filepath"
 	"strconv"
 	"strings"
@@ -62,10 +61,11 @@ func mkhomedirCommand() *cli.Command {
 				*h.Umask = c.String("umask")
 			}
 			result, err := h.make(c.Context)
+			printErr := h.print(c.App.Writer, result, err, c.Bool("json"))
 			if err != nil {
 				return cli.Exit(err, homeStatus(err))
 			}
-			return h.print(c.App.Writer, result, c.Bool("json"))
+			return printErr
 		},
 	}
 }
@@ -92,7 +92,7 @@ func (h *homeMaker) make(ctx context.Context) (homedir.Result, error) {
 	if err != nil {
 		return homedir.Result{}, err
 	}
-	ctx, stop := signal.NotifyContext(ctx, os.Interrupt, syscall.SIGTERM)
+	ctx, stop := homemaker.Stoppable(ctx)
 	defer stop()
 	owner := homedir.Owner{UID: uint32(entry.UID), GID: uint32(entry.GID)}
 	if isTerminal(2) && !h.quiet {
@@ -155,12 +155,20 @@ func (h *homeMaker) lookUp() (passwd.Entry, error) {
 	return passwd.Entry{}, fmt.Errorf("look up %q: %w", h.User, passwd.ErrNotFound)
 }
 
-func (h *homeMaker) print(w io.Writer, r homedir.Result, asJSON bool) error {
+// print says what was done. Of what was not, a person reads on standard error; a script has it all in one place.
+func (h *homeMaker) print(w io.Writer, r homedir.Result, failed error, asJSON bool) error {
 	if asJSON {
-		return json.NewEncoder(w).Encode(map[string]any{
+		out := map[string]any{
 			"user": h.User, "home": r.Path, "made": r.Made, "existed": r.Existed, "no_home": r.NoHome, "dry_run": h.dryRun,
 			"entries": r.Entries, "bytes": r.Bytes, "skipped": r.Skipped,
-		})
+		}
+		if failed != nil {
+			out["error"] = failed.Error()
+		}
+		return json.NewEncoder(w).Encode(out)
+	}
+	if failed != nil {
+		return nil
 	}
 	switch {
 	case r.Made:

@@ -35,6 +35,7 @@ func mkhomedirHelper(args []string) int {
 	h := &homeMaker{Request: request, quiet: true, warn: homemaker.Complain}
 	if _, err := h.make(context.Background()); err != nil {
 		homemaker.Complain(err.Error())
+		homemaker.EndAs(err)
 		return homeStatus(err)
 	}
 	return 0
@@ -70,6 +71,7 @@ func oddjobMkhomedir(args []string, stdin io.Reader) int {
 		return oddjobInvalid
 	case err != nil:
 		homemaker.Complain(err.Error())
+		homemaker.EndAs(err)
 		return oddjobFailure
 	}
 	if result.Made && !h.Silent {

@@ -5,6 +5,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -76,6 +77,80 @@ func TestMkhomedirJSON(t *testing.T) {
 	if st, err := os.Stat(r.dir + "/home/alice/.profile"); err != nil || st.Mode().Perm() != 0o600 {
 		t.Errorf("under umask 77, which is octal: %v, %v", st, err)
 	}
+}
+
+// A script that asks for JSON has it in every case, and the sentence for people on standard error all the same.
+func TestMkhomedirJSONOfAFailure(t *testing.T) {
+	r := homeTree(t)
+	for _, tt := range []struct {
+		args        []string
+		status      int
+		home, error string
+	}{
+		{[]string{"nobody-here"}, statusUnknown, "", `look up "nobody-here": no such account`},
+		{[]string{"odd"}, statusSession, "", `home directory "home": not a path for a home directory`},
+		{[]string{"--umask", "9", "alice"}, statusSession, "", `umask "9": not an octal number from 0 to 0777`},
+		{[]string{"--skel", "/nowhere", "alice"}, statusDenied, "/home/alice", "make home directory /home/alice: the skeleton cannot be used: /nowhere: no such file or directory"},
+	} {
+		out, errs, status := r.pwb("", append([]string{"mkhomedir", "--json"}, tt.args...)...)
+		var got struct {
+			User, Home, Error string
+			Made              bool
+		}
+		if err := json.Unmarshal([]byte(out), &got); err != nil {
+			t.Errorf("%v: %q: %v", tt.args, out, err)
+		}
+		if got.User != tt.args[len(tt.args)-1] || got.Home != tt.home || got.Error != tt.error || got.Made || errs != "pwb: "+tt.error+"\n" || status != tt.status {
+			t.Errorf("%v: %q, %q, %d", tt.args, out, errs, status)
+		}
+	}
+}
+
+// A shell whose Ctrl-C has ended a command must hear that it was so, or goes on with its script.
+func TestMkhomedirEndsByItsSignal(t *testing.T) {
+	r := homeTree(t)
+	locks := r.dir + "/run/pwb/homedir"
+	if err := os.MkdirAll(locks, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	lock, err := os.Create(locks + "/4711.lock")
+	if err == nil {
+		err = unix.Flock(int(lock.Fd()), unix.LOCK_EX)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer lock.Close()
+	for _, sig := range []syscall.Signal{syscall.SIGINT, syscall.SIGTERM} {
+		var errs bytes.Buffer
+		cmd := exec.Command("/proc/self/exe", "--root", r.dir, "mkhomedir", "alice")
+		cmd.Env, cmd.Stderr = append(os.Environ(), "PWB_CHILD=pwb"), &errs
+		if err := cmd.Start(); err != nil {
+			t.Fatal(err)
+		}
+		for fds := fmt.Sprintf("/proc/%d/fd/*", cmd.Process.Pid); !opened(fds, lock.Name()); {
+			if err := cmd.Process.Signal(syscall.Signal(0)); err != nil {
+				t.Fatalf("it has ended: %v, %s", err, errs.String())
+			}
+		}
+		cmd.Process.Signal(sig)
+		cmd.Wait()
+		if ws := cmd.ProcessState.Sys().(syscall.WaitStatus); !ws.Signaled() || ws.Signal() != sig || !strings.Contains(errs.String(), "stopped: "+sig.String()) {
+			t.Errorf("%v: %v, %q", sig, cmd.ProcessState, errs.String())
+		}
+	}
+	if left, _ := os.ReadDir(r.dir + "/home"); len(left) != 0 {
+		t.Errorf("left behind: %v", left)
+	}
+}
+
+// opened says whether one of these descriptors is of the file.
+func opened(fds, file string) bool {
+	links, _ := filepath.Glob(fds)
+	return slices.ContainsFunc(links, func(link string) bool {
+		to, _ := os.Readlink(link)
+		return to == file
+	})
 }
 
 // A link of an image leads to a place in the image.

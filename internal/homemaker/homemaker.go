@@ -4,6 +4,7 @@
 package homemaker
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"os"
@@ -90,10 +91,54 @@ func (r Request) Options(warn func(string)) (homedir.Options, error) {
 // Unbind frees this process, which does nothing else, of what a session may have put on it.
 func Unbind() {
 	signal.Ignore(syscall.SIGXFSZ, syscall.SIGHUP, syscall.SIGPIPE)
-	for _, limit := range []int{unix.RLIMIT_FSIZE, unix.RLIMIT_CPU} {
-		unix.Setrlimit(limit, &unix.Rlimit{Cur: unix.RLIM_INFINITY, Max: unix.RLIM_INFINITY})
+	for limit, least := range map[int]uint64{unix.RLIMIT_FSIZE: unix.RLIM_INFINITY, unix.RLIMIT_CPU: unix.RLIM_INFINITY, unix.RLIMIT_NOFILE: 1024} {
+		var have unix.Rlimit
+		if unix.Getrlimit(limit, &have) == nil && have.Cur < least {
+			unix.Setrlimit(limit, &unix.Rlimit{Cur: least, Max: max(have.Max, least)})
+		}
 	}
 	os.Chdir("/")
+}
+
+// Stopped is the cause of a context that a signal has ended.
+type Stopped syscall.Signal
+
+func (s Stopped) Error() string { return "stopped: " + syscall.Signal(s).String() }
+
+// Stoppable ends ctx, with Stopped as the cause, when somebody wants this process to end: what is made by half is to be removed
+// first. A second signal finds nobody who listens, and ends the process.
+func Stoppable(ctx context.Context) (context.Context, func()) {
+	ctx, cancel := context.WithCancelCause(ctx)
+	caught := make(chan os.Signal, 1)
+	for _, s := range []os.Signal{syscall.SIGINT, syscall.SIGTERM} {
+		if !signal.Ignored(s) { // who has started this may want it so: a shell does for what runs in the background
+			signal.Notify(caught, s)
+		}
+	}
+	go func() {
+		select {
+		case s := <-caught:
+			signal.Stop(caught)
+			cancel(Stopped(s.(syscall.Signal)))
+		case <-ctx.Done():
+		}
+	}()
+	return ctx, func() {
+		signal.Stop(caught)
+		cancel(nil)
+	}
+}
+
+// EndAs ends this process by the signal that has stopped its work, so that a shell does not go on with its script; it returns when
+// err has another cause.
+func EndAs(err error) {
+	var by Stopped
+	if !errors.As(err, &by) {
+		return
+	}
+	signal.Reset(syscall.Signal(by))
+	syscall.Kill(os.Getpid(), syscall.Signal(by))
+	os.Exit(128 + int(by)) // it is blocked
 }
 
 // Complain goes to standard error and to the system's log: pam_mkhomedir(8) runs its helper with no streams that anybody reads.
