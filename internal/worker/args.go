@@ -11,6 +11,7 @@ import (
 // arguments is the module's line in the stack: what pam_mkhomedir(8) takes, and what libpam itself honours.
 type arguments struct {
 	skel   string
+	empty  bool // copy nothing, whatever skel says
 	umask  fs.FileMode
 	masked bool        // umask is set
 	home   fs.FileMode // of the home itself; 0 is what umask or login.defs say
@@ -25,8 +26,11 @@ func parseArguments(args []string) (a arguments, complaints []string) {
 	for _, arg := range args {
 		name, value, _ := strings.Cut(arg, "=")
 		switch {
-		case name == "skel" && strings.HasPrefix(value, "/"):
-			a.skel = value
+		case name == "skel" && arg != name:
+			if value != "" && value[0] != '/' {
+				a.bad = fmt.Errorf("argument skel=%q: not an absolute path", value)
+			}
+			a.skel, a.empty = value, value == "" // as pam_mkhomedir(8): no skeleton, not the default one
 		case name == "umask":
 			mask, err := homedir.ParseUmask(value)
 			if err != nil {

@@ -15,7 +15,7 @@ type Homes struct {
 
 // make sees to it that the account has a home, by the arguments of the module's line.
 func (h Homes) make(ctx context.Context, entry passwd.Entry, args arguments) (homedir.Result, error) {
-	opts := homedir.Options{Skel: args.skel, Warn: h.Warn}
+	opts := homedir.Options{Skel: args.skel, Empty: args.empty, Warn: h.Warn}
 	if args.masked {
 		opts.Modes = homedir.WithUmask(args.umask)
 	} else {

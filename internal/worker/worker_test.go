@@ -140,7 +140,7 @@ func TestArguments(t *testing.T) {
 	if a.skel != "/etc/skel/" || a.umask != 0o077 || !a.masked || a.home != 0o711 || !a.silent || !a.debug || a.bad != nil || len(complaints) != 0 {
 		t.Errorf("parseArguments = %+v, %q", a, complaints)
 	}
-	for _, arg := range []string{"nullok", "skel=relative", "umaks=0", "SILENT", "silent=1", ""} {
+	for _, arg := range []string{"nullok", "skel", "umaks=0", "SILENT", "silent=1", ""} {
 		if a, complaints := parseArguments([]string{arg}); a != (arguments{}) || len(complaints) != 1 || !strings.Contains(complaints[0], "changes nothing") {
 			t.Errorf("%q: %+v, %q", arg, a, complaints)
 		}
@@ -149,6 +149,12 @@ func TestArguments(t *testing.T) {
 		if a, _ := parseArguments([]string{arg}); !errors.Is(a.bad, homedir.ErrUmask) {
 			t.Errorf("%q: %+v", arg, a)
 		}
+	}
+	if a, _ := parseArguments([]string{"skel=etc/skel"}); a.bad == nil || a.bad.Error() != `argument skel="etc/skel": not an absolute path` {
+		t.Errorf("a relative skeleton: %+v", a)
+	}
+	if a, complaints := parseArguments([]string{"skel="}); !a.empty || a.bad != nil || len(complaints) != 0 {
+		t.Errorf("no skeleton: %+v, %q", a, complaints)
 	}
 }
 
