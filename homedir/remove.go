@@ -3,18 +3,20 @@ package homedir
 import (
 	"errors"
 	"fmt"
-	"os"
+	"slices"
 
 	"golang.org/x/sys/unix"
 )
 
-// removeTree removes a building site, by descriptor from top, never through a link and never into another file system. When the
-// site is its owner's already, they can have moved other people's folders into it: those are not theirs to have removed.
-func removeTree(parent int, name string, top int) error {
-	r := &removal{top: top}
-	if err := unix.Fstat(top, &r.site); err != nil {
+// removeTree removes a building site, by descriptor from top, never through a link and never into another file system. Below the
+// top it removes nothing but folders of these users and what is in them: once the site was its owner's, other people's may be there.
+func removeTree(parent int, name string, top int, users []uint32) error {
+	r := &removal{top: top, users: users}
+	var st unix.Stat_t
+	if err := unix.Fstat(top, &st); err != nil {
 		return err
 	}
+	r.device = st.Dev
 	var found []*folder
 	w := &walk{threads: 1}
 	w.visit = func(_ *hand, f *folder) error {
@@ -43,8 +45,9 @@ func removeTree(parent int, name string, top int) error {
 
 // removal is a building site that goes.
 type removal struct {
-	top  int
-	site unix.Stat_t
+	top    int
+	device uint64
+	users  []uint32
 }
 
 var (
@@ -62,9 +65,9 @@ func (r *removal) open(f *folder) (int, error) {
 	err = unix.Fstat(dir, &st)
 	switch {
 	case err != nil:
-	case st.Dev != r.site.Dev:
+	case st.Dev != r.device:
 		err = errMounted
-	case int(r.site.Uid) != os.Geteuid() && st.Uid != r.site.Uid:
+	case f.parent != nil && !slices.Contains(r.users, st.Uid):
 		err = errForeign
 	}
 	if err != nil {

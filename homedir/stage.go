@@ -20,15 +20,17 @@ func (j *job) build(parent int) (err error) {
 	}
 	defer unix.Close(top)
 	placed := given
+	folders := []uint32{j.owner.UID, uint32(os.Geteuid())} // whose folders are in the site, as long as nobody can enter
 	defer func() {
 		if err != nil && !placed { // afterwards the tree is its owner's, and not ours to remove
-			err = errors.Join(err, removeTree(parent, name, top))
+			err = errors.Join(err, discard(parent, name, top, folders))
 		}
 	}()
 	if !given {
 		if err := j.fill(top); err != nil {
 			return err
 		}
+		folders = folders[:1]
 		// Only a whole tree is given away: its owner's processes may walk and change it from here on.
 		if err := unix.Fchown(top, int(j.owner.UID), int(j.owner.GID)); err != nil {
 			return fmt.Errorf("give it away: %w", err)
@@ -47,13 +49,29 @@ func (j *job) build(parent int) (err error) {
 	placed = true
 	if there { // somebody who does not know our lock was faster
 		j.result.Existed = true
-		return removeTree(parent, name, top)
+		if given { // by an earlier login, or it is a folder of the owner's that somebody gave this name
+			return nil
+		}
+		return discard(parent, name, top, folders)
 	}
 	if err := j.isInPlace(parent, top); err != nil {
 		return err
 	}
 	j.result.Made = true
 	return j.fsyncParent(parent)
+}
+
+// discard removes a building site. It is made root's again first: what is left of it when that is cut off, or refused, must not pass
+// for a whole home that only lacks its name.
+func discard(parent int, name string, top int, folders []uint32) error {
+	err := unix.Fchmod(top, siteMode)
+	if err == nil { // in this order: root's with another mode is no site that a later login knows
+		err = unix.Fchown(top, os.Geteuid(), os.Getegid())
+	}
+	if err != nil {
+		return fmt.Errorf("take it back: %w", err)
+	}
+	return removeTree(parent, name, top, folders)
 }
 
 // fill copies the skeleton into the building site, and brings it to the disk.
@@ -187,7 +205,7 @@ func (j *job) takeOver(parent int, name string) (int, error) {
 	switch {
 	case err != nil:
 	case int(st.Uid) == os.Geteuid() && st.Mode&0o1077 == unix.S_ISVTX:
-		err = removeTree(parent, name, stale)
+		err = removeTree(parent, name, stale, []uint32{j.owner.UID, st.Uid})
 	case st.Uid == j.owner.UID && st.Mode&0o7777 == siteMode:
 		if err = unix.Fchmod(stale, j.opts.Modes.home()); err == nil {
 			return stale, nil

@@ -86,6 +86,41 @@ func TestWhatTheOwnerMovesIntoTheSite(t *testing.T) {
 	}
 }
 
+// Who makes the home while a folder of the owner's is taken for it must not have that removed.
+func TestAFolderOfTheOwnersStays(t *testing.T) {
+	was := testRename
+	defer func() { testRename = was }()
+	p := newPlace(t)
+	site := p.dir + "/home/" + stageName(owner.UID)
+	p.must(os.Mkdir(site, 0o700), os.WriteFile(site+"/letter", nil, 0o600), os.Chown(site, int(owner.UID), int(owner.GID)))
+	testRename = func(parent int, from, to string) error {
+		return errors.Join(os.Mkdir(p.home(), 0o700), was(parent, from, to))
+	}
+	if r, err := Make(ctx, p.home(), owner, p.opts); err != nil || !r.Existed || !exists(site+"/letter") {
+		t.Errorf("Make = %+v, %v; the letter is there: %v", r, err, exists(site+"/letter"))
+	}
+}
+
+// A site that cannot be removed, as in a folder that may only be appended to, must not pass for a whole home later.
+func TestASiteThatStays(t *testing.T) {
+	was := testRename
+	defer func() { testRename = was }()
+	p := newPlace(t)
+	p.skel("file", "x", 0o644)
+	site := p.dir + "/home/" + stageName(owner.UID)
+	testRename = func(int, string, string) error {
+		return errors.Join(unix.Mount(site, site, "", unix.MS_BIND, ""), unix.EPERM) // a mount point is busy: rmdir(2) refuses
+	}
+	if _, err := Make(ctx, p.home(), owner, p.opts); !errors.Is(err, unix.EPERM) || !errors.Is(err, unix.EBUSY) {
+		t.Errorf("Make: %v", err)
+	}
+	testRename = was
+	p.must(unix.Unmount(site, unix.MNT_DETACH))
+	if r := p.make(); !r.Made || !exists(p.home()+"/file") {
+		t.Errorf("Make = %+v, without its file", r)
+	}
+}
+
 // The skeleton may be on a file system that tells no sizes, as /proc does; and what cannot be read there is an error.
 func TestASourceWithoutASize(t *testing.T) {
 	p := newPlace(t)
