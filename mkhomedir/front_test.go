@@ -153,6 +153,13 @@ func TestFrontAsksTheWorker(t *testing.T) {
 			t.Errorf("%s/.profile: %q, %v", tt.home, text, err)
 		}
 	}
+	for _, empty := range []*exec.Cmd{exec.Command(dir+"/mkhomedir_helper", "carl", "0077", ""), exec.Command(dir+"/mkhomedir", "-nq")} {
+		os.RemoveAll("/home/carl")
+		said, status := run(empty, "carl\n")
+		if left, err := os.ReadDir("/home/carl"); said != "" || status != 0 || err != nil || len(left) != 0 {
+			t.Errorf("%v: %q, %d; an empty home has %v, %v", empty.Args, said, status, left, err)
+		}
+	}
 }
 
 // Whoever it becomes finds the same name, arguments and input. The worker is there, and has not said that all is well.
@@ -168,12 +175,10 @@ func TestFrontBecomesWhoCanSayWhatIsWrong(t *testing.T) {
 		{"mkhomedir_helper", "", []string{"nobody-here", "0077", "/mnt/skel"}},
 		{"mkhomedir_helper", "", []string{"carl", "0x3f", "/mnt/skel"}},
 		{"mkhomedir_helper", "", []string{"carl", "0077", "skel"}},
-		{"mkhomedir_helper", "", []string{"carl", "0077", ""}},
 		{"mkhomedir_helper", "", []string{"carl", "0077", "/mnt/skel", "99"}},
 		{"mkhomedir_helper", "", []string{"carl", "0077", "/mnt/skel", "0700", "more"}},
 		{"mkhomedir_helper", "", []string{"carl", strings.Repeat("0", 5000)}},
 		{"mkhomedir_helper", "", []string{strings.Repeat("u", 5000)}},
-		{"mkhomedir", "carl\n", []string{"-n"}},
 		{"mkhomedir", "carl\n", []string{"-s"}},
 		{"mkhomedir", "carl\n", []string{"-z", "-q"}},
 		{"mkhomedir", "\ncarl\n", []string{"-q"}},

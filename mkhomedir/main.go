@@ -11,7 +11,6 @@ import (
 	"fmt"
 	"io"
 	"os"
-	"os/signal"
 	"path/filepath"
 	"runtime"
 	"strconv"
@@ -68,12 +67,13 @@ func tryHome(helper bool, input string) (made bool, request homemaker.Request, o
 		return false, request, false
 	}
 	homemaker.Unbind()
-	ctx, cancel := context.WithCancel(context.Background())
-	defer cancel()
+	ctx, cancel := context.WithCancelCause(context.Background())
+	defer cancel(nil)
 	opts.Progress = listen(cancel)
 	result, err := homedir.Make(ctx, home, owner, opts)
 	if err != nil && ctx.Err() != nil { // nobody wants it any more: pwb would make it
 		homemaker.Complain(err.Error())
+		homemaker.EndAs(err)
 		os.Exit(denied)
 	}
 	return result.Made, request, err == nil
@@ -84,7 +84,7 @@ func tryHome(helper bool, input string) (made bool, request homemaker.Request, o
 //
 // A large home gets a processor more than threads copy it: with none idle, the runtime takes theirs away at every system call that
 // lasts, which costs a fifth of the time where there is one core.
-func listen(cancel func()) func(homedir.Progress) {
+func listen(cancel context.CancelCauseFunc) func(homedir.Progress) {
 	const small = 64
 	var once sync.Once
 	return func(p homedir.Progress) {
@@ -93,9 +93,7 @@ func listen(cancel func()) func(homedir.Progress) {
 		}
 		once.Do(func() {
 			runtime.GOMAXPROCS(runtime.GOMAXPROCS(0) + 1)
-			signals := make(chan os.Signal, 1)
-			signal.Notify(signals, os.Interrupt, syscall.SIGTERM)
-			go func() { <-signals; cancel() }()
+			homemaker.Listen(cancel)
 		})
 	}
 }

@@ -285,9 +285,16 @@ func newOddjob(t *testing.T) *oddjob {
 	m.mount("tmpfs", m.dir, "tmpfs", 0)
 	m.mount("tmpfs", "/run", "tmpfs", 0)
 	m.mount("tmpfs", "/usr/libexec", "tmpfs", 0)
-	m.do(os.MkdirAll("/usr/libexec/pwb", 0o755), os.MkdirAll("/run/dbus", 0o755), os.Symlink("pwb", "/usr/libexec/pwb/mkhomedir"))
-	if out, err := exec.Command("go", "build", "-o", "/usr/libexec/pwb/pwb", ".").CombinedOutput(); err != nil {
-		t.Fatalf("build: %v: %s", err, out)
+	m.do(os.MkdirAll("/usr/libexec/pwb", 0o755), os.MkdirAll("/run/dbus", 0o755))
+	// What oddjobd runs, and what that becomes one after the other: no worker is resident here.
+	for _, build := range [][]string{
+		{"cc", "-o", "/usr/libexec/pwb/mkhomedir", "../mkhomedir/front/mkhomedir.c", "../pam_pwb/shim/reach.c", "../pam_pwb/shim/frame.c"},
+		{"env", "CGO_ENABLED=0", "go", "build", "-ldflags", "-X main.pwbPath=/usr/libexec/pwb/pwb", "-o", "/usr/libexec/pwb/homemaker", "../mkhomedir"},
+		{"go", "build", "-o", "/usr/libexec/pwb/pwb", "."},
+	} {
+		if out, err := exec.Command(build[0], build[1:]...).CombinedOutput(); err != nil {
+			t.Fatalf("%v: %v: %s", build, err, out)
+		}
 	}
 	m.replace("/etc/oddjobd.conf.d", map[string]string{"oddjobd-mkhomedir.conf": read(t, "../homedir/oddjob/oddjobd-mkhomedir.conf")})
 	m.replace("/etc/skel", map[string]string{".profile": "hello"})

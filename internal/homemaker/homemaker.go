@@ -11,6 +11,7 @@ import (
 	"os/signal"
 	"path/filepath"
 	"strings"
+	"sync"
 	"syscall"
 
 	"golang.org/x/sys/unix"
@@ -106,27 +107,38 @@ type Stopped syscall.Signal
 func (s Stopped) Error() string { return "stopped: " + syscall.Signal(s).String() }
 
 // Stoppable ends ctx, with Stopped as the cause, when somebody wants this process to end: what is made by half is to be removed
-// first. A second signal finds nobody who listens, and ends the process.
+// first.
 func Stoppable(ctx context.Context) (context.Context, func()) {
 	ctx, cancel := context.WithCancelCause(ctx)
+	stop := Listen(cancel)
+	return ctx, func() {
+		stop()
+		cancel(nil)
+	}
+}
+
+// Listen calls cancel, with Stopped as the cause, at the first signal that wants this process to end, until stop is called. A
+// second signal finds nobody who listens, and ends the process.
+func Listen(cancel context.CancelCauseFunc) (stop func()) {
 	caught := make(chan os.Signal, 1)
 	for _, s := range []os.Signal{syscall.SIGINT, syscall.SIGTERM} {
 		if !signal.Ignored(s) { // who has started this may want it so: a shell does for what runs in the background
 			signal.Notify(caught, s)
 		}
 	}
+	done := make(chan struct{})
 	go func() {
 		select {
 		case s := <-caught:
 			signal.Stop(caught)
 			cancel(Stopped(s.(syscall.Signal)))
-		case <-ctx.Done():
+		case <-done:
 		}
 	}()
-	return ctx, func() {
+	return sync.OnceFunc(func() {
 		signal.Stop(caught)
-		cancel(nil)
-	}
+		close(done)
+	})
 }
 
 // EndAs ends this process by the signal that has stopped its work, so that a shell does not go on with its script; it returns when

@@ -68,15 +68,18 @@ read_input(void)
 	}
 }
 
-/* Oddjob's options, and the user's name in the first line of input. -n, which copies nothing, is not in the module's words. */
+/* Oddjob's options, and the user's name in the first line of input. */
 static int
 parse_oddjob(int argc, char **argv, struct wish *w)
 {
-	int option;
+	int option, empty = 0;
 
 	opterr = 0;
-	while ((option = getopt(argc, argv, "+qfs:u:")) != -1)
+	while ((option = getopt(argc, argv, "+nqfs:u:")) != -1)
 		switch (option) {
+		case 'n':
+			empty = 1;
+			break;
 		case 'q':
 			w->quiet = 1;
 			break;
@@ -91,6 +94,8 @@ parse_oddjob(int argc, char **argv, struct wish *w)
 		default:
 			return -EINVAL;
 		}
+	if (empty)
+		w->skel = "";
 	if (strcspn(input, "\r\n") > FRAME_STRING_MAX)
 		return -EINVAL;
 	memcpy(first_line, input, strcspn(input, "\r\n"));
@@ -207,7 +212,7 @@ ask(const struct wish *w, int *ret_made)
 	struct frame f = { .data = NULL };
 	int error;
 
-	if (w->user[0] == '\0' || (w->skel != NULL && w->skel[0] != '/'))
+	if (w->user[0] == '\0')
 		return -EINVAL;
 	error = worker_connect(&k, PWB_SOCKET);
 	if (error < 0)
