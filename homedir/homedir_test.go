@@ -9,8 +9,6 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strings"
-	"sync"
-	"sync/atomic"
 	"syscall"
 	"testing"
 	"time"
@@ -129,42 +127,6 @@ func TestAHomeIsACopyOfTheSkeleton(t *testing.T) {
 	}
 }
 
-func TestModes(t *testing.T) {
-	for _, tt := range []struct{ umask, src, file, dir fs.FileMode }{
-		{0o022, 0o644, 0o644, 0o744}, {0o077, 0o644, 0o600, 0o700}, {0o077, 0o755, 0o700, 0o700}, {0o002, 0o600, 0o600, 0o700},
-		{0o002, 0o664, 0o664, 0o764}, {0o000, 0o666, 0o666, 0o766}, {0o077, 0o000, 0o200, 0o700}, {0o022, 0o444, 0o644, 0o744},
-		{0o022, 0o644 | fs.ModeSetuid, 0o644, 0o744}, {0o077, 0o755 | fs.ModeSetuid | fs.ModeSetgid | fs.ModeSticky, 0o700, 0o700},
-	} {
-		p := newPlace(t)
-		p.opts.Modes = WithUmask(tt.umask)
-		p.skel("file", "x", tt.src)
-		p.must(os.Mkdir(p.dir+"/skel/dir", 0o755), os.Chmod(p.dir+"/skel/dir", tt.src))
-		p.make()
-		if mode, _ := stat(t, p.home()+"/file"); mode != tt.file {
-			t.Errorf("umask %04o: file of %v has %v, want %v", tt.umask, tt.src, mode, tt.file)
-		}
-		if mode, _ := stat(t, p.home()+"/dir"); mode != tt.dir|fs.ModeDir {
-			t.Errorf("umask %04o: folder of %v has %v, want %v", tt.umask, tt.src, mode, tt.dir)
-		}
-		if mode, _ := stat(t, p.home()); mode != 0o777&^tt.umask|fs.ModeDir {
-			t.Errorf("umask %04o: home has %v", tt.umask, mode)
-		}
-	}
-}
-
-// The zero value gives nothing to anybody else.
-func TestZeroModes(t *testing.T) {
-	p := newPlace(t)
-	p.opts.Modes = Modes{}
-	p.skel("file", "x", 0o666)
-	p.make()
-	for _, name := range []string{p.home(), p.home() + "/file"} {
-		if mode, _ := stat(t, name); mode.Perm()&0o077 != 0 {
-			t.Errorf("%s: %v", name, mode)
-		}
-	}
-}
-
 func TestTheCallersUmaskDoesNotCount(t *testing.T) {
 	p := newPlace(t)
 	was := unix.Umask(0o777)
@@ -235,27 +197,6 @@ func TestAnyDepth(t *testing.T) {
 	p.nothing()
 }
 
-func TestPaths(t *testing.T) {
-	p := newPlace(t)
-	for _, tt := range []struct {
-		home   string
-		want   error
-		noHome bool
-	}{
-		{"", ErrPath, false}, {"home/alice", ErrPath, false}, {p.dir + "/home/../alice", ErrPath, false}, {p.dir + "/./alice", ErrPath, false},
-		{p.dir + "/a\nb", ErrPath, false}, {p.dir + "/a\x00b", ErrPath, false}, {"/", nil, false}, {"/nonexistent", nil, true}, {"/dev/null", nil, true},
-		{"/var/empty", nil, true}, {"/proc/alice", nil, true},
-	} {
-		r, err := Make(ctx, tt.home, owner, p.opts)
-		if !errors.Is(err, tt.want) || r.Made || r.NoHome != tt.noHome {
-			t.Errorf("%q: %+v, %v; want %v", tt.home, r, err, tt.want)
-		}
-	}
-	if r, err := Make(ctx, p.dir+"/home//alice/", owner, p.opts); err != nil || !r.Made || r.Path != p.home() {
-		t.Errorf("slashes: %+v, %v", r, err)
-	}
-}
-
 // chown(2) takes -1 for "keep": such a home would be root's.
 func TestAnOwnerThatIsNobody(t *testing.T) {
 	p := newPlace(t)
@@ -291,49 +232,6 @@ func TestWhatIsThereIsLeftAlone(t *testing.T) {
 	}
 }
 
-// A link on the way counts only when root alone could have made it.
-func TestLinksOnTheWay(t *testing.T) {
-	p := newPlace(t)
-	p.must(os.Mkdir(p.dir+"/real", 0o755), os.Symlink("real", p.dir+"/byroot"), os.Symlink(p.dir+"/real", p.dir+"/absolute"), os.Symlink("real", p.dir+"/byuser"), os.Lchown(p.dir+"/byuser", 4711, 4711))
-	p.must(os.Mkdir(p.dir+"/open", 0o755), os.Chmod(p.dir+"/open", 0o777), os.Symlink("../real", p.dir+"/open/byroot"), os.Symlink("loop", p.dir+"/loop"))
-	for _, tt := range []struct {
-		way  string
-		want error
-	}{
-		{"byroot", nil}, {"absolute", nil}, {"byuser", ErrLink}, {"open/byroot", ErrLink}, {"loop", unix.ELOOP},
-	} {
-		_, err := Make(ctx, p.dir+"/"+tt.way+"/home-by-"+strings.ReplaceAll(tt.way, "/", "-"), owner, p.opts)
-		if !errors.Is(err, tt.want) {
-			t.Errorf("by way of %s: %v, want %v", tt.way, err, tt.want)
-		}
-	}
-}
-
-func TestSkeletonsThatCannotBeUsed(t *testing.T) {
-	p := newPlace(t)
-	p.skel("file", "x", 0o644)
-	for name, skel := range map[string]string{"missing": p.dir + "/nowhere", "a file": p.dir + "/skel/file"} {
-		p.opts.Skel = skel
-		if _, err := Make(ctx, p.home(), owner, p.opts); !errors.Is(err, ErrSkeleton) {
-			t.Errorf("%s: %v", name, err)
-		}
-		p.nothing()
-	}
-	p.opts.Skel = p.dir
-	if _, err := Make(ctx, p.home(), owner, p.opts); !errors.Is(err, ErrInside) {
-		t.Errorf("a home inside it: %v", err)
-	}
-	p.nothing()
-	p.must(os.Symlink("skel", p.dir+"/link"))
-	p.opts.Skel = p.dir + "/link/"
-	if r := p.make(); r.Entries != 1 {
-		t.Errorf("a link with a slash: %+v", r)
-	}
-	if _, st := stat(t, p.dir+"/skel"); st.Uid != 0 {
-		t.Error("the skeleton was given away")
-	}
-}
-
 func TestAFullDiskLeavesNothing(t *testing.T) {
 	p := newPlace(t)
 	p.must(syscall.Mount("tmpfs", p.dir+"/home", "tmpfs", 0, "size=64k,mode=0755"))
@@ -362,86 +260,6 @@ func TestACancelledCopyLeavesNothing(t *testing.T) {
 		t.Errorf("cancelled: %v", err)
 	}
 	p.nothing()
-}
-
-func TestManyLoginsMakeOneHome(t *testing.T) {
-	p := newPlace(t)
-	for n := range 100 {
-		p.skel(fmt.Sprintf("d%d/file", n), "x", 0o644)
-	}
-	var made atomic.Int32
-	var wg sync.WaitGroup
-	for range 16 {
-		wg.Go(func() {
-			r, err := Make(ctx, p.home(), owner, p.opts)
-			if err != nil {
-				t.Error(err)
-			}
-			if r.Made {
-				made.Add(1)
-			}
-			if all, _ := filepath.Glob(p.home() + "/d*/file"); len(all) != 100 {
-				t.Errorf("a login was let go on with %d of 100 files", len(all))
-			}
-		})
-	}
-	wg.Wait()
-	if made.Load() != 1 {
-		t.Errorf("%d of them made it", made.Load())
-	}
-}
-
-func TestALoginThatWaitsCanGiveUp(t *testing.T) {
-	p := newPlace(t)
-	p.must(os.Mkdir(p.dir+"/locks", 0o700))
-	f, err := os.OpenFile(p.dir+"/locks/4711.lock", os.O_CREATE|os.O_RDWR, 0o600)
-	p.must(err, unix.Flock(int(f.Fd()), unix.LOCK_EX))
-	short, cancel := context.WithTimeout(ctx, 50*time.Millisecond)
-	defer cancel()
-	if _, err := Make(short, p.home(), owner, p.opts); !errors.Is(err, ErrBusy) {
-		t.Errorf("behind a lock: %v", err)
-	}
-	p.must(f.Close())
-	p.make() // and the one that gave up holds nothing
-}
-
-// NFS knows no RENAME_NOREPLACE.
-func TestWithoutRenameNoReplace(t *testing.T) {
-	was := testRename
-	defer func() { testRename = was }()
-	testRename = func(int, string, string) error { return unix.EINVAL }
-	p := newPlace(t)
-	p.skel("file", "x", 0o644)
-	if r := p.make(); !r.Made {
-		t.Errorf("Make = %+v", r)
-	}
-	p.must(os.RemoveAll(p.home()))
-	testRename = func(int, string, string) error { // somebody is faster
-		return errors.Join(os.Mkdir(p.home(), 0o700), os.WriteFile(p.home()+"/theirs", nil, 0o600), unix.EINVAL)
-	}
-	if r, err := Make(ctx, p.home(), owner, p.opts); err != nil || r.Made {
-		t.Errorf("behind somebody: %+v, %v", r, err)
-	}
-	if left, _ := os.ReadDir(p.dir + "/home"); len(left) != 1 {
-		t.Errorf("left behind: %v", left)
-	}
-}
-
-// What is in place is its owner's: a failure after that removes nothing.
-func TestAFailureAfterTheRenameRemovesNothing(t *testing.T) {
-	was := testRename
-	defer func() { testRename = was }()
-	p := newPlace(t)
-	p.skel("file", "x", 0o644)
-	testRename = func(parent int, from, to string) error {
-		return errors.Join(was(parent, from, to), os.Rename(p.home(), p.dir+"/moved"))
-	}
-	if _, err := Make(ctx, p.home(), owner, p.opts); !errors.Is(err, ErrReplaced) {
-		t.Errorf("moved away at once: %v", err)
-	}
-	if _, err := os.Stat(p.dir + "/moved/file"); err != nil {
-		t.Errorf("what the owner has moved: %v", err)
-	}
 }
 
 func TestAPanicIsAnError(t *testing.T) {
@@ -488,60 +306,6 @@ func TestKilledInTheMiddle(t *testing.T) {
 	if half == 0 {
 		t.Log("no round was killed in the middle")
 	}
-}
-
-func TestParseUmask(t *testing.T) {
-	for s, want := range map[string]fs.FileMode{"077": 0o077, "77": 0o077, "0022": 0o022, "0": 0, "777": 0o777} {
-		if got, err := ParseUmask(s); err != nil || got != want {
-			t.Errorf("ParseUmask(%q) = %v, %v", s, got, err)
-		}
-	}
-	for _, s := range []string{"", "0x3f", "-1", "01777", "8", "0o77", " 77", "7_7", "+7", "99999999999999999999"} {
-		if got, err := ParseUmask(s); !errors.Is(err, ErrUmask) {
-			t.Errorf("ParseUmask(%q) = %v, %v", s, got, err)
-		}
-	}
-}
-
-func TestLoginDefs(t *testing.T) {
-	for _, tt := range []struct {
-		text string
-		want Modes
-	}{
-		{"", Modes{0o755, 0o755}},
-		{"UMASK 077\n", Modes{0o700, 0o700}},
-		{"UMASK\t\t027 # comment\n", Modes{0o750, 0o750}},
-		{"HOME_MODE 0700\nUMASK 022\n", Modes{0o755, 0o700}},
-		{"home_mode=750 \n", Modes{0o755, 0o750}},
-		{"#UMASK 077\n", Modes{0o755, 0o755}},
-		{"UMASK 0x3f\nHOME_MODE rwx\n", Modes{0o755, 0o755}},
-	} {
-		file := filepath.Join(t.TempDir(), "login.defs")
-		if err := os.WriteFile(file, []byte(tt.text), 0o644); err != nil {
-			t.Fatal(err)
-		}
-		if got := Defaults(file, nil); got != tt.want {
-			t.Errorf("%q: %+v, want %+v", tt.text, got, tt.want)
-		}
-	}
-	var warned string
-	if got := Defaults(t.TempDir(), func(text string) { warned = text }); got != (Modes{0o755, 0o755}) || !strings.Contains(warned, "is a directory") {
-		t.Errorf("a file that cannot be read: %+v, warned %q", got, warned)
-	}
-	if got := Defaults("/nowhere", func(text string) { t.Error(text) }); got != (Modes{0o755, 0o755}) {
-		t.Errorf("no file: %+v", got)
-	}
-}
-
-func FuzzCleanPath(f *testing.F) {
-	f.Add("/home/alice")
-	f.Add("/home/../../etc//")
-	f.Fuzz(func(t *testing.T, home string) {
-		got, err := cleanPath(home)
-		if err == nil && (!strings.HasPrefix(got, "/") || strings.Contains(got+"/", "/../") || strings.ContainsAny(got, "\n\x00") || len(got) > 1 && strings.HasSuffix(got, "/")) {
-			t.Errorf("cleanPath(%q) = %q", home, got)
-		}
-	})
 }
 
 // A disk may need much longer than the copy: whoever looks on sees that something happens.

@@ -1,15 +1,12 @@
 package homedir
 
 import (
-	"errors"
 	"fmt"
-	"io/fs"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"runtime"
 	"strings"
-	"sync/atomic"
 	"syscall"
 	"testing"
 	"time"
@@ -206,140 +203,4 @@ func attack(dir string) {
 			}
 		}
 	}
-}
-
-// Where others may write beside the home, they may have taken the building site's name.
-func TestASiteOfSomebodyElse(t *testing.T) {
-	p := newPlace(t)
-	site := p.dir + "/home/" + stageName(owner.UID)
-	for name, put := range map[string]func() error{
-		"a folder":       func() error { return errors.Join(os.Mkdir(site, 0o755), os.Chown(site, 4999, 4999)) },
-		"a file":         func() error { return os.WriteFile(site, nil, 0o600) },
-		"a link to root": func() error { return os.Symlink("/", site) },
-	} {
-		p.must(put())
-		before, _ := stat(t, site)
-		if _, err := Make(ctx, p.home(), owner, p.opts); !errors.Is(err, ErrSite) {
-			t.Errorf("%s: %v, want %v", name, err, ErrSite)
-		}
-		if after, _ := stat(t, site); after != before || exists(p.home()) {
-			t.Errorf("%s: it was touched, or there is a home", name)
-		}
-		p.must(os.Remove(site))
-	}
-}
-
-// Who can rename beside the home can give the site's name to any folder there, /home/root-only or somebody's home: then it must
-// not be emptied.
-func TestASiteThatIsNotOurs(t *testing.T) {
-	p := newPlace(t)
-	site := p.dir + "/home/" + stageName(owner.UID)
-	p.must(os.Mkdir(site, 0o700), os.WriteFile(site+"/kept", nil, 0o600))
-	if _, err := Make(ctx, p.home(), owner, p.opts); !errors.Is(err, ErrSite) {
-		t.Errorf("a folder of root's: %v, want %v", err, ErrSite)
-	}
-	if !exists(site + "/kept") {
-		t.Error("a folder of root's was emptied")
-	}
-	p.must(os.RemoveAll(site))
-	// What a crash has left is.
-	p.skel("new", "x", 0o644)
-	p.must(os.Mkdir(site, 0o700), os.Chmod(site, 0o700|fs.ModeSticky), os.WriteFile(site+"/old", nil, 0o600))
-	if r := p.make(); !r.Made || exists(p.home()+"/old") || !exists(p.home()+"/new") {
-		t.Errorf("Make = %+v", r)
-	}
-}
-
-// Cut off between the gift and the rename, the home is whole and its owner's: it gets its name, and nothing of it is removed.
-func TestCutOffBeforeTheRename(t *testing.T) {
-	p := newPlace(t)
-	p.skel("new", "x", 0o644)
-	site := p.dir + "/home/" + stageName(owner.UID)
-	p.must(os.MkdirAll(site+"/d/e", 0o700), os.Chown(site, int(owner.UID), int(owner.GID)), os.Chmod(site, 0o700|fs.ModeSticky))
-	if r := p.make(); !r.Made || !exists(p.home()+"/d/e") || exists(p.home()+"/new") || exists(site) {
-		t.Errorf("Make = %+v", r)
-	}
-	if mode, st := stat(t, p.home()); mode != fs.ModeDir|0o755 || st.Uid != owner.UID {
-		t.Errorf("the home has %v, uid %d", mode, st.Uid)
-	}
-}
-
-// Who can rename beside a folder that is being made can put another in its place before it is opened. That must not become
-// root's for everybody to read, or the new user's.
-func TestAFolderThatIsSwapped(t *testing.T) {
-	p := newPlace(t)
-	victim := p.dir + "/home/victim"
-	p.must(os.Mkdir(victim, 0o700), os.WriteFile(victim+"/secret", nil, 0o644))
-	fd, err := unix.Open(victim, unix.O_PATH|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
-	p.must(err)
-	defer unix.Close(fd)
-	for _, tt := range []struct{ made, home string }{
-		{p.dir + "/home/new", p.dir + "/home/new/alice"},
-		{p.dir + "/home/" + stageName(owner.UID), p.home()},
-	} {
-		for range 500 {
-			var made, swapped atomic.Bool
-			done := make(chan struct{})
-			go func() {
-				defer close(done)
-				for !made.Load() && !swapped.Load() {
-					swapped.Store(unix.Renameat2(unix.AT_FDCWD, tt.made, unix.AT_FDCWD, victim, unix.RENAME_EXCHANGE) == nil)
-				}
-			}()
-			Make(ctx, tt.home, owner, p.opts)
-			made.Store(true)
-			<-done
-			var st unix.Stat_t
-			p.must(unix.Fstat(fd, &st))
-			if st.Mode != unix.S_IFDIR|0o700 || st.Uid != 0 {
-				t.Fatalf("making %s, a folder of root's has become %o, uid %d", tt.made, st.Mode, st.Uid)
-			}
-			for _, at := range []string{tt.made, victim, p.home()} {
-				if !exists(at + "/secret") {
-					p.must(os.RemoveAll(at))
-				}
-			}
-			if exists(tt.made) {
-				p.must(os.Rename(tt.made, victim))
-			}
-			if exists(p.home()) {
-				p.must(os.Rename(p.home(), victim))
-			}
-		}
-	}
-}
-
-func TestNoLockIsLeft(t *testing.T) {
-	p := newPlace(t)
-	p.make()
-	if left, err := os.ReadDir(p.dir + "/locks"); err != nil || len(left) != 0 {
-		t.Errorf("locks: %v, %v", left, err)
-	}
-}
-
-func TestALockFolderOfSomebodyElse(t *testing.T) {
-	p := newPlace(t)
-	p.must(os.Mkdir(p.dir+"/locks", 0o755), os.Chown(p.dir+"/locks", 4999, 4999))
-	if _, err := Make(ctx, p.home(), owner, p.opts); err == nil || !strings.Contains(err.Error(), "must be a folder that only root can write") {
-		t.Errorf("Make: %v", err)
-	}
-	p.nothing()
-}
-
-func TestEmpty(t *testing.T) {
-	p := newPlace(t)
-	p.skel("file", "x", 0o644)
-	p.opts.Empty = true
-	if r := p.make(); !r.Made || r.Entries != 0 {
-		t.Errorf("Make = %+v", r)
-	}
-}
-
-func TestNoParents(t *testing.T) {
-	p := newPlace(t)
-	p.opts.NoParents = true
-	if _, err := Make(ctx, p.dir+"/home/new/alice", owner, p.opts); !errors.Is(err, ErrNoParent) {
-		t.Errorf("Make: %v", err)
-	}
-	p.nothing()
 }

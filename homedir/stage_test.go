@@ -1,61 +1,14 @@
 package homedir
 
 import (
-	"encoding/binary"
 	"errors"
+	"io/fs"
 	"os"
-	"path"
-	"strings"
+	"sync/atomic"
 	"testing"
 
 	"golang.org/x/sys/unix"
 )
-
-// Where no home can be made, nothing above it is made either.
-func TestNoParentsOfNothing(t *testing.T) {
-	p := newPlace(t)
-	long := strings.Repeat("n", 256)
-	for _, tt := range []struct {
-		what, home string
-		spoil      func()
-		want       error
-	}{
-		{"a name too long for any folder", p.dir + "/home/new/" + long, func() {}, ErrPath},
-		{"a folder of such a name", p.dir + "/home/new/" + long + "/alice", func() {}, ErrPath},
-		{"a path too long for any program", p.dir + "/home/new" + strings.Repeat("/"+long[:200], 21), func() {}, ErrPath},
-		{"the name of a building site", p.dir + "/home/new/" + stageName(owner.UID), func() {}, ErrPath},
-		{"a place in a building site", p.dir + "/home/" + stageName(1) + "/alice", func() {}, ErrPath},
-		{"a place in its own skeleton", p.dir + "/home/new/alice", func() { p.opts.Skel = p.dir + "/home" }, ErrInside},
-		{"no place for locks", p.dir + "/home/new/alice", func() { p.opts.LockDir = "/proc/locks/none" }, unix.ENOTDIR},
-	} {
-		opts := p.opts
-		tt.spoil()
-		if _, err := Make(ctx, tt.home, owner, p.opts); !errors.Is(err, tt.want) {
-			t.Errorf("%s: %v, want %v", tt.what, err, tt.want)
-		}
-		p.opts = opts
-		p.nothing()
-	}
-}
-
-// Permission bits are the skeleton's, less the umask: a default ACL of the folder above may give others something, and takes nothing.
-func TestADefaultACLAbove(t *testing.T) {
-	p := newPlace(t)
-	p.skel("file", "x", 0o644)
-	p.skel("dir/file", "x", 0o644)
-	acl := binary.LittleEndian.AppendUint32(nil, 2)
-	for _, entry := range [][2]uint16{{0x01, 5}, {0x04, 0}, {0x20, 0}} { // user::r-x,group::---,other::---
-		acl = binary.LittleEndian.AppendUint16(binary.LittleEndian.AppendUint16(acl, entry[0]), entry[1])
-		acl = binary.LittleEndian.AppendUint32(acl, ^uint32(0))
-	}
-	p.must(unix.Setxattr(p.dir+"/home", "system.posix_acl_default", acl, 0))
-	p.make()
-	for name, want := range map[string]os.FileMode{"": 0o755, "file": 0o644, "dir": 0o755, "dir/file": 0o644} {
-		if mode, _ := stat(t, path.Join(p.home(), name)); mode.Perm() != want {
-			t.Errorf("%q has %v, want %v", name, mode, want)
-		}
-	}
-}
 
 // Who can rename beside the home can give the site's name to a private folder of the owner's.
 func TestAPrivateFolderUnderTheSitesName(t *testing.T) {
@@ -121,23 +74,142 @@ func TestASiteThatStays(t *testing.T) {
 	}
 }
 
-// The skeleton may be on a file system that tells no sizes, as /proc does; and what cannot be read there is an error.
-func TestASourceWithoutASize(t *testing.T) {
+// NFS knows no RENAME_NOREPLACE.
+func TestWithoutRenameNoReplace(t *testing.T) {
+	was := testRename
+	defer func() { testRename = was }()
+	testRename = func(int, string, string) error { return unix.EINVAL }
 	p := newPlace(t)
-	p.skel("file", "", 0o644)
-	file := p.dir + "/skel/file"
-	p.must(unix.Mount("/proc/version", file, "", unix.MS_BIND, ""))
-	defer unix.Unmount(file, unix.MNT_DETACH)
-	p.make()
-	got, err := os.ReadFile(p.home() + "/file")
-	want, wantErr := os.ReadFile("/proc/version")
-	if err != nil || wantErr != nil || string(got) != string(want) {
-		t.Errorf("%q, %v; want %q, %v", got, err, want, wantErr)
+	p.skel("file", "x", 0o644)
+	if r := p.make(); !r.Made {
+		t.Errorf("Make = %+v", r)
 	}
-	p.must(os.RemoveAll(p.home()), unix.Mount("/proc/self/mem", file, "", unix.MS_BIND, ""))
-	defer unix.Unmount(file, unix.MNT_DETACH)
-	if _, err := Make(ctx, p.home(), owner, p.opts); !errors.Is(err, unix.EIO) {
-		t.Errorf("a file that cannot be read: %v", err)
+	p.must(os.RemoveAll(p.home()))
+	testRename = func(int, string, string) error { // somebody is faster
+		return errors.Join(os.Mkdir(p.home(), 0o700), os.WriteFile(p.home()+"/theirs", nil, 0o600), unix.EINVAL)
 	}
-	p.nothing()
+	if r, err := Make(ctx, p.home(), owner, p.opts); err != nil || r.Made {
+		t.Errorf("behind somebody: %+v, %v", r, err)
+	}
+	if left, _ := os.ReadDir(p.dir + "/home"); len(left) != 1 {
+		t.Errorf("left behind: %v", left)
+	}
+}
+
+// What is in place is its owner's: a failure after that removes nothing.
+func TestAFailureAfterTheRenameRemovesNothing(t *testing.T) {
+	was := testRename
+	defer func() { testRename = was }()
+	p := newPlace(t)
+	p.skel("file", "x", 0o644)
+	testRename = func(parent int, from, to string) error {
+		return errors.Join(was(parent, from, to), os.Rename(p.home(), p.dir+"/moved"))
+	}
+	if _, err := Make(ctx, p.home(), owner, p.opts); !errors.Is(err, ErrReplaced) {
+		t.Errorf("moved away at once: %v", err)
+	}
+	if _, err := os.Stat(p.dir + "/moved/file"); err != nil {
+		t.Errorf("what the owner has moved: %v", err)
+	}
+}
+
+// Where others may write beside the home, they may have taken the building site's name.
+func TestASiteOfSomebodyElse(t *testing.T) {
+	p := newPlace(t)
+	site := p.dir + "/home/" + stageName(owner.UID)
+	for name, put := range map[string]func() error{
+		"a folder":       func() error { return errors.Join(os.Mkdir(site, 0o755), os.Chown(site, 4999, 4999)) },
+		"a file":         func() error { return os.WriteFile(site, nil, 0o600) },
+		"a link to root": func() error { return os.Symlink("/", site) },
+	} {
+		p.must(put())
+		before, _ := stat(t, site)
+		if _, err := Make(ctx, p.home(), owner, p.opts); !errors.Is(err, ErrSite) {
+			t.Errorf("%s: %v, want %v", name, err, ErrSite)
+		}
+		if after, _ := stat(t, site); after != before || exists(p.home()) {
+			t.Errorf("%s: it was touched, or there is a home", name)
+		}
+		p.must(os.Remove(site))
+	}
+}
+
+// Who can rename beside the home can give the site's name to any folder there, /home/root-only or somebody's home: then it must
+// not be emptied.
+func TestASiteThatIsNotOurs(t *testing.T) {
+	p := newPlace(t)
+	site := p.dir + "/home/" + stageName(owner.UID)
+	p.must(os.Mkdir(site, 0o700), os.WriteFile(site+"/kept", nil, 0o600))
+	if _, err := Make(ctx, p.home(), owner, p.opts); !errors.Is(err, ErrSite) {
+		t.Errorf("a folder of root's: %v, want %v", err, ErrSite)
+	}
+	if !exists(site + "/kept") {
+		t.Error("a folder of root's was emptied")
+	}
+	p.must(os.RemoveAll(site))
+	// What a crash has left is.
+	p.skel("new", "x", 0o644)
+	p.must(os.Mkdir(site, 0o700), os.Chmod(site, 0o700|fs.ModeSticky), os.WriteFile(site+"/old", nil, 0o600))
+	if r := p.make(); !r.Made || exists(p.home()+"/old") || !exists(p.home()+"/new") {
+		t.Errorf("Make = %+v", r)
+	}
+}
+
+// Cut off between the gift and the rename, the home is whole and its owner's: it gets its name, and nothing of it is removed.
+func TestCutOffBeforeTheRename(t *testing.T) {
+	p := newPlace(t)
+	p.skel("new", "x", 0o644)
+	site := p.dir + "/home/" + stageName(owner.UID)
+	p.must(os.MkdirAll(site+"/d/e", 0o700), os.Chown(site, int(owner.UID), int(owner.GID)), os.Chmod(site, 0o700|fs.ModeSticky))
+	if r := p.make(); !r.Made || !exists(p.home()+"/d/e") || exists(p.home()+"/new") || exists(site) {
+		t.Errorf("Make = %+v", r)
+	}
+	if mode, st := stat(t, p.home()); mode != fs.ModeDir|0o755 || st.Uid != owner.UID {
+		t.Errorf("the home has %v, uid %d", mode, st.Uid)
+	}
+}
+
+// Who can rename beside a folder that is being made can put another in its place before it is opened. That must not become
+// root's for everybody to read, or the new user's.
+func TestAFolderThatIsSwapped(t *testing.T) {
+	p := newPlace(t)
+	victim := p.dir + "/home/victim"
+	p.must(os.Mkdir(victim, 0o700), os.WriteFile(victim+"/secret", nil, 0o644))
+	fd, err := unix.Open(victim, unix.O_PATH|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
+	p.must(err)
+	defer unix.Close(fd)
+	for _, tt := range []struct{ made, home string }{
+		{p.dir + "/home/new", p.dir + "/home/new/alice"},
+		{p.dir + "/home/" + stageName(owner.UID), p.home()},
+	} {
+		for range 500 {
+			var made, swapped atomic.Bool
+			done := make(chan struct{})
+			go func() {
+				defer close(done)
+				for !made.Load() && !swapped.Load() {
+					swapped.Store(unix.Renameat2(unix.AT_FDCWD, tt.made, unix.AT_FDCWD, victim, unix.RENAME_EXCHANGE) == nil)
+				}
+			}()
+			Make(ctx, tt.home, owner, p.opts)
+			made.Store(true)
+			<-done
+			var st unix.Stat_t
+			p.must(unix.Fstat(fd, &st))
+			if st.Mode != unix.S_IFDIR|0o700 || st.Uid != 0 {
+				t.Fatalf("making %s, a folder of root's has become %o, uid %d", tt.made, st.Mode, st.Uid)
+			}
+			for _, at := range []string{tt.made, victim, p.home()} {
+				if !exists(at + "/secret") {
+					p.must(os.RemoveAll(at))
+				}
+			}
+			if exists(tt.made) {
+				p.must(os.Rename(tt.made, victim))
+			}
+			if exists(p.home()) {
+				p.must(os.Rename(p.home(), victim))
+			}
+		}
+	}
 }
