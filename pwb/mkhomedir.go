@@ -140,7 +140,8 @@ func (h *homeMaker) lookUp() (passwd.Entry, error) {
 		return passwd.Entry{}, err
 	}
 	defer f.Close()
-	for lines := bufio.NewScanner(f); lines.Scan(); {
+	lines := bufio.NewScanner(f)
+	for lines.Scan() {
 		field := strings.Split(lines.Text(), ":")
 		if len(field) != 7 || field[0] != h.User {
 			continue
@@ -151,6 +152,9 @@ func (h *homeMaker) lookUp() (passwd.Entry, error) {
 			return passwd.Entry{}, fmt.Errorf("look up %q: %w", h.User, err)
 		}
 		return passwd.Entry{Name: field[0], UID: account.UID(uid), GID: account.GID(gid), Home: field[5]}, nil
+	}
+	if err := lines.Err(); err != nil { // what follows has not been seen
+		return passwd.Entry{}, fmt.Errorf("look up %q in /etc/passwd: %w", h.User, err)
 	}
 	return passwd.Entry{}, fmt.Errorf("look up %q: %w", h.User, passwd.ErrNotFound)
 }

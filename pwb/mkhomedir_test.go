@@ -79,6 +79,16 @@ func TestMkhomedirJSON(t *testing.T) {
 	}
 }
 
+// An account behind a line that cannot be read may be there.
+func TestMkhomedirOfAPasswdFileThatCannotBeRead(t *testing.T) {
+	r := homeTree(t)
+	r.write("/etc/passwd", strings.Repeat("x", 100_000)+"\nalice:x:4711:4712::/home/alice:/bin/sh\n", 0o644)
+	_, errs, status := r.pwb("", "mkhomedir", "alice")
+	if want := "pwb: look up \"alice\" in /etc/passwd: bufio.Scanner: token too long\n"; errs != want || status != statusDenied {
+		t.Errorf("%q, %d; want %q, %d", errs, status, want, statusDenied)
+	}
+}
+
 // A script that asks for JSON has it in every case, and the sentence for people on standard error all the same.
 func TestMkhomedirJSONOfAFailure(t *testing.T) {
 	r := homeTree(t)
