@@ -16,6 +16,7 @@ import (
 	"os"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"syscall"
 	"time"
 )
@@ -32,6 +33,9 @@ type HostError struct{ Code Code }
 
 func (e HostError) Error() string { return "the host answered " + e.Code.String() }
 
+// ErrHostLeft is the cause of a call's end when its host has closed the connection, or died.
+var ErrHostLeft = errors.New("the host left")
+
 // Conn is one call. It is used by one goroutine; Close may be called by any, and ends what is waiting.
 type Conn struct {
 	// Build is told to the module, for its log when versions do not fit.
@@ -40,14 +44,10 @@ type Conn struct {
 	sock   *net.UnixConn
 	peer   Peer
 	seq    uint32
-	answer chan received
+	asked  atomic.Bool // a question has gone out, and its answer has not come
+	answer chan []byte // datagrams
 	closed chan struct{}
 	once   sync.Once // of closing
-}
-
-type received struct {
-	datagram []byte
-	err      error
 }
 
 // FileConn takes over the descriptor f, one end of a SOCK_SEQPACKET pair, and closes f.
@@ -72,7 +72,7 @@ func NetConn(sock *net.UnixConn) (*Conn, error) {
 		sock.Close()
 		return nil, fmt.Errorf("ask who the peer is: %w", err)
 	}
-	return &Conn{sock: sock, peer: peer, answer: make(chan received), closed: make(chan struct{})}, nil
+	return &Conn{sock: sock, peer: peer, answer: make(chan []byte), closed: make(chan struct{})}, nil
 }
 
 func peerOf(sock *net.UnixConn) (Peer, error) {
@@ -104,8 +104,8 @@ func (c *Conn) Close() (err error) {
 }
 
 // Accept receives the call and greets the module. A peer gets as long for its first frame as the module gives the worker.
-// The context it returns ends with ctx, and when the host closes the connection or dies. Errors are ErrProtocol, wrapped,
-// or those of the socket.
+// The context it returns ends with ctx, when the host closes the connection or dies (ErrHostLeft), and when it breaks the
+// protocol. Errors are ErrProtocol, wrapped, or those of the socket.
 func (c *Conn) Accept(ctx context.Context) (context.Context, *Call, error) {
 	c.sock.SetReadDeadline(time.Now().Add(ackMillis * time.Millisecond))
 	datagram, err := c.receive()
@@ -138,20 +138,27 @@ func (c *Conn) Accept(ctx context.Context) (context.Context, *Call, error) {
 	return ctx, call, nil
 }
 
-// listen reads what the host sends until it goes, and then cancels.
+// listen reads what the host sends until it goes or breaks the protocol, and then ends the call. It never holds a frame that
+// nobody waits for: behind one it would not see the host go.
 func (c *Conn) listen(cancel context.CancelCauseFunc) {
 	for {
 		datagram, err := c.receive()
-		if err != nil {
-			cancel(fmt.Errorf("the host left: %w", err))
-		}
-		select {
-		case c.answer <- received{datagram, err}:
-		case <-c.closed:
+		switch {
+		case errors.Is(err, ErrProtocol):
+			cancel(err)
+			return
+		case err != nil:
+			cancel(fmt.Errorf("%w: %w", ErrHostLeft, err))
+			return
+		case !c.asked.CompareAndSwap(true, false):
 			clear(datagram)
+			cancel(fmt.Errorf("an answer that nobody asked for: %w", ErrProtocol))
 			return
 		}
-		if err != nil {
+		select {
+		case c.answer <- datagram:
+		case <-c.closed:
+			clear(datagram)
 			return
 		}
 	}
@@ -200,19 +207,17 @@ func (c *Conn) tell(kind uint8, fill func(*builder)) error {
 
 // ask sends a frame and returns the bytes of its ANSWER. A code other than success is a HostError.
 func (c *Conn) ask(ctx context.Context, kind uint8, fill func(*builder)) ([]byte, error) {
+	c.asked.Store(true)
 	if err := c.tell(kind, fill); err != nil {
 		return nil, err
 	}
-	var got received
+	var datagram []byte
 	select {
-	case got = <-c.answer:
+	case datagram = <-c.answer:
 	case <-ctx.Done():
 		return nil, context.Cause(ctx)
 	}
-	if got.err != nil {
-		return nil, got.err
-	}
-	f, err := parse(got.datagram)
+	f, err := parse(datagram)
 	if err != nil {
 		return nil, err
 	}
@@ -225,7 +230,7 @@ func (c *Conn) ask(ctx context.Context, kind uint8, fill func(*builder)) ([]byte
 		return nil, err
 	}
 	if code != Success {
-		clear(got.datagram)
+		clear(datagram)
 		return nil, HostError{code}
 	}
 	return text, nil

@@ -64,6 +64,10 @@ func judge(op pampwb.Op, err error) verdict {
 		return verdict{pampwb.PermDenied, "", slog.LevelWarn}
 	case errors.Is(err, errPanic):
 		return verdict{unavailable(op), "", slog.LevelError}
+	case errors.Is(err, pampwb.ErrHostLeft):
+		return verdict{unavailable(op), "", slog.LevelInfo}
+	case errors.Is(err, pampwb.ErrProtocol):
+		return verdict{unavailable(op), "", slog.LevelWarn}
 	}
 	switch op {
 	case pampwb.OpAuthenticate:

@@ -105,6 +105,9 @@ func (w *Worker) ServeConn(ctx context.Context, conn *pampwb.Conn) {
 	}
 	who := &person{name: call.User}
 	err = w.answer(ctx, conn, call, who)
+	if cause := context.Cause(ctx); err != nil && cause != nil && !errors.Is(err, cause) {
+		err = fmt.Errorf("%w: %w", cause, err) // what stopped halfway says little of why
+	}
 	verdict := judge(call.Op, err)
 	w.tellHost(ctx, conn, call, who, verdict, err)
 	resultErr := conn.Result(verdict.code)
