@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"runtime"
 	"strings"
@@ -75,13 +76,19 @@ func surroundings() []string {
 	status, _ := os.ReadFile("/proc/self/status")
 	lines := []string{"argv: " + strings.Join(os.Args, " "), "open:" + open, "cwd: " + wd,
 		fmt.Sprintf("core: %d", core.Max), "env: " + strings.Join(os.Environ(), " "),
-		fmt.Sprintf("session leader: %v", sessionID() == os.Getpid())}
+		fmt.Sprintf("session leader: %v", sessionID() == os.Getpid()), scheduling()}
 	for line := range strings.SplitSeq(string(status), "\n") {
 		if strings.HasPrefix(line, "Uid") || strings.HasPrefix(line, "Gid") || strings.HasPrefix(line, "Groups") || strings.HasPrefix(line, "Umask") {
 			lines = append(lines, strings.Join(strings.Fields(line), " "))
 		}
 	}
 	return lines
+}
+
+func scheduling() string {
+	policy, _, _ := syscall.RawSyscall(syscall.SYS_SCHED_GETSCHEDULER, 0, 0, 0)
+	nice, _ := syscall.Getpriority(syscall.PRIO_PROCESS, 0)
+	return fmt.Sprintf("policy %d, nice %d", policy, 20-nice) // as the kernel has it, which knows no negative results
 }
 
 func sessionID() int {
@@ -146,6 +153,20 @@ func TestAWorkerIsStartedWhenNobodyListens(t *testing.T) {
 		"cwd: /\n", "core: 0\n", "env: GOMAXPROCS=1 GOTRACEBACK=none\n", "session leader: true\n",
 		"Uid: 0 0 0 0\n", "Gid: 0 0 0 0\n", "Groups:\n", "Umask: 0077\n", "descriptors left: 0\n")
 	contains(t, runHost(t, "nobody", "bad", "authenticate"), "authenticate: 7\n")
+}
+
+// A person runs su when nobody else leaves it the processor (chrt --idle), and the worker then holds up everybody's logins.
+func TestAStartedWorkerIsNotAsSlowAsItsHost(t *testing.T) {
+	need(t)
+	install(t, "answers")
+	host := hostCommand("nobody", "good", "authenticate")
+	cmd := exec.Command("chrt", append([]string{"--idle", "0", "nice", "-n", "19"}, host.Args...)...)
+	cmd.Env = host.Env
+	out, err := cmd.CombinedOutput()
+	if err != nil {
+		t.Fatalf("%v\n%s", err, out)
+	}
+	contains(t, string(out), "authenticate: 0\n", "policy 0, nice 0\n")
 }
 
 func TestAStartedWorkerThatMisbehaves(t *testing.T) {

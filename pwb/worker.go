@@ -62,6 +62,7 @@ func workerCommand() *cli.Command {
 // stands before the command line's library because a person waits for it.
 func answerOneCall() int {
 	hardenProcess()
+	leaveCgroup()          // where it cannot, as in a container, the call goes on (README: the risks)
 	debug.SetGCPercent(-1) // it is over before there is anything to collect
 	log := slog.New(slog.DiscardHandler)
 	rules := &ruleBook{log: log}

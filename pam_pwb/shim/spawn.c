@@ -161,6 +161,17 @@ limits(void)
 	raw(SYS_prlimit64, 0, RLIMIT_NOFILE, (long)&files, 0, 0);
 }
 
+/* Not the caller's either: a person could run su when nobody else wants the processor, and the worker holds up every login. */
+static void
+priority(void)
+{
+	int none = 0; /* struct sched_param */
+
+	raw(SYS_sched_setscheduler, 0, SCHED_OTHER, (long)&none, 0, 0);
+	raw(SYS_setpriority, PRIO_PROCESS, 0, 0, 0, 0);
+	raw(SYS_ioprio_set, 1 /* IOPRIO_WHO_PROCESS */, 0, 0, 0, 0);
+}
+
 /* Descriptors: /dev/null on 0 to 2, the socket on 3, the program on 4 until the execve, nothing else. */
 static int
 descriptors(const struct start *s)
@@ -199,6 +210,7 @@ become_worker(void *arg)
 		goto out;
 	raw(SYS_umask, 077, 0, 0, 0, 0);
 	limits();
+	priority();
 	raw(SYS_setgroups, 0, 0, 0, 0, 0);
 	if (raw(SYS_setresgid, 0, 0, 0, 0, 0) < 0 || raw(SYS_setresuid, 0, 0, 0, 0, 0) < 0)
 		goto out;
