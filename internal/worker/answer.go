@@ -34,7 +34,7 @@ func (w *Worker) mayAsk(ctx context.Context, peer pampwb.Peer, call *pampwb.Call
 	if peer.UID == 0 {
 		return nil
 	}
-	if call.Op == pampwb.OpPublish && w.ServiceUID != nil && int64(peer.UID) == int64(w.ServiceUID()) {
+	if call.Op == pampwb.OpPublish && w.isService(peer) {
 		return nil
 	}
 	if call.Op != pampwb.OpAuthenticate && call.Op != pampwb.OpAcctMgmt {
@@ -54,6 +54,10 @@ func (w *Worker) mayAsk(ctx context.Context, peer pampwb.Peer, call *pampwb.Call
 }
 
 const overflowUID = 65534
+
+func (w *Worker) isService(peer pampwb.Peer) bool {
+	return w.ServiceUID != nil && int64(peer.UID) == int64(w.ServiceUID())
+}
 
 // lookUp returns the entry that programs see of an account. Accounts of our making come from the store, so that a home can be
 // made where the machine does not list them; other people's need nothing of pwb to be in order.

@@ -11,26 +11,34 @@ import (
 	pampwb "github.com/pwb-project/pwb/pam_pwb"
 )
 
-// Places that peers can hold at once. Root's hosts share the whole; a person alone cannot fill it.
+// What peers can have. Half of the places are kept for root's hosts: with subordinate ids a person is many. A call that is refused
+// costs a line in the log and in the audit file, so they are counted by the minute too; a screen locker makes two.
 const (
-	maxCalls    = 256
-	maxUIDCalls = 8
+	maxCalls     = 256
+	maxOthers    = maxCalls / 2 // of everybody but root
+	maxUIDCalls  = 8
+	maxUIDMinute = 60
+	maxAllMinute = 1000
 )
 
 // places counts the calls in progress.
 type places struct {
-	mu    sync.Mutex // guards what follows
-	all   int
-	byUID map[uint32]int
+	mu     sync.Mutex // guards what follows
+	all    int
+	others int
+	byUID  map[uint32]int
 }
 
 func (p *places) take(uid uint32) bool {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if p.all >= maxCalls || uid != 0 && p.byUID[uid] >= maxUIDCalls {
+	if p.all >= maxCalls || uid != 0 && (p.others >= maxOthers || p.byUID[uid] >= maxUIDCalls) {
 		return false
 	}
 	p.all++
+	if uid != 0 {
+		p.others++
+	}
 	p.byUID[uid]++
 	return true
 }
@@ -39,6 +47,9 @@ func (p *places) leave(uid uint32) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.all--
+	if uid != 0 {
+		p.others--
+	}
 	if p.byUID[uid]--; p.byUID[uid] == 0 {
 		delete(p.byUID, uid)
 	}
@@ -80,6 +91,10 @@ func (w *Worker) serveSocket(ctx context.Context, sock *net.UnixConn, taken *pla
 	}
 	conn.Build = w.Build
 	peer := conn.Peer()
+	if w.tooMany(peer) {
+		conn.Close()
+		return
+	}
 	if !taken.take(peer.UID) {
 		w.Log.Warn("too many calls at once", "peer_uid", peer.UID, "peer_pid", peer.PID)
 		conn.Close()
@@ -96,6 +111,26 @@ func (w *Worker) serveSocket(ctx context.Context, sock *net.UnixConn, taken *pla
 	default:
 		go serveJobs(job)
 	}
+}
+
+// tooMany refuses a person who asks all the time, and says so once a minute. The service user publishes as often as it must; who
+// that is, is looked up no more than once for each person's limit, since nobody is let in meanwhile.
+func (w *Worker) tooMany(peer pampwb.Peer) bool {
+	if peer.UID == 0 {
+		return false
+	}
+	who := fmt.Sprint("uid ", peer.UID)
+	mine, all := w.calls.add(who, time.Now())
+	switch {
+	case mine <= maxUIDMinute && all <= maxAllMinute:
+		return false
+	case mine <= maxUIDMinute+1 && w.isService(peer):
+		w.calls.forget(who)
+		return false
+	case mine == maxUIDMinute+1 || all == maxAllMinute+1:
+		w.Log.Warn("too many calls in a minute; more are not answered", "peer_uid", peer.UID, "peer_pid", peer.PID, "calls", mine, "of_all", all)
+	}
+	return true
 }
 
 // idle hands a call to a goroutine that has answered one before: its stack has grown to what a call needs, and growing it

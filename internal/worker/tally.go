@@ -26,6 +26,14 @@ func (t *tally) add(whom string, at time.Time) (mine, all int) {
 	return t.byWhom[whom], t.all
 }
 
+// forget takes back what was counted for a caller.
+func (t *tally) forget(whom string) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.all -= t.byWhom[whom]
+	delete(t.byWhom, whom)
+}
+
 func (t *tally) count(whom string, at time.Time) int {
 	t.mu.Lock()
 	defer t.mu.Unlock()

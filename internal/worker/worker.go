@@ -84,6 +84,7 @@ type Worker struct {
 	// Audit keeps each decision about a person; nil keeps none. Its error is logged, and changes no decision.
 	Audit func(event string, fields map[string]any) error
 
+	calls   tally // of everybody but root
 	wrong   tally // codes that were never given out
 	devices tally // sign-ins at another device that were begun
 }

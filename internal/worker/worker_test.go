@@ -174,6 +174,13 @@ func TestPlaces(t *testing.T) {
 	if !p.take(1001) {
 		t.Error("another person was refused")
 	}
+	others := uint32(2000)
+	for p.take(others) || p.take(others+1) { // who has subordinate ids is many
+		others++
+	}
+	if p.others != maxOthers {
+		t.Errorf("%d calls of others than root at once, want %d", p.others, maxOthers)
+	}
 	for p.take(0) {
 	}
 	if p.all != maxCalls {
@@ -182,6 +189,43 @@ func TestPlaces(t *testing.T) {
 	p.leave(1000)
 	if !p.take(1000) {
 		t.Error("a place that was left was not given again")
+	}
+}
+
+// Every call that is refused is a line in the log and in the audit file: one person must not fill the disk with them.
+func TestCallsOfAMinute(t *testing.T) {
+	var log strings.Builder
+	w := &Worker{ServiceUID: func() int { return 4242 }, Log: slog.New(slog.NewTextHandler(&log, nil))}
+	taken := func(uid uint32, calls int) (n int) {
+		for range calls {
+			if !w.tooMany(pampwb.Peer{UID: uid}) {
+				n++
+			}
+		}
+		return n
+	}
+	for _, tt := range []struct {
+		uid         uint32
+		calls, want int
+	}{
+		{1000, 500, maxUIDMinute}, {1001, 2, 2}, {1000, 1, 0}, {0, 2000, 2000}, {4242, 2000, 2000},
+	} {
+		if got := taken(tt.uid, tt.calls); got != tt.want {
+			t.Errorf("%d of %d calls of uid %d were taken, want %d", got, tt.calls, tt.uid, tt.want)
+		}
+	}
+	if n := strings.Count(log.String(), "too many calls"); n != 1 {
+		t.Errorf("said %d times, want once:\n%s", n, log.String())
+	}
+	many := 0
+	for uid := uint32(100000); uid < 100500; uid++ { // the subordinate ids of one person
+		many += taken(uid, 60)
+	}
+	if many > maxAllMinute {
+		t.Errorf("%d calls of many uids were taken, want at most %d", many, maxAllMinute)
+	}
+	if got := taken(4242, 10); got != 10 {
+		t.Errorf("beside them the service user was answered %d times of 10", got)
 	}
 }
 
