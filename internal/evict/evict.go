@@ -41,7 +41,8 @@ type Evictor struct {
 const (
 	minUID   = account.MinID
 	patience = 60 * time.Second // between being asked and being killed
-	again    = 5 * time.Second  // after an attempt that left somebody
+	again    = 5 * time.Second  // after an attempt that left somebody; twice as long after each further one, up to
+	doubled  = 6                // times: five minutes
 )
 
 // The steps of an eviction.
@@ -64,17 +65,20 @@ func (e *Evictor) Work(ctx context.Context) {
 		if one.Step == waiting && e.Now().Before(one.Due) {
 			continue
 		}
-		if err := e.step(ctx, one); err != nil && ctx.Err() == nil {
+		if one.Problem != "" && e.Now().Before(one.Due) {
+			continue
+		}
+		if err := e.step(ctx, &one); err != nil && ctx.Err() == nil {
+			one.Problem, one.Due = err.Error(), e.Now().Add(again<<min(one.Attempts, doubled))
 			one.Attempts++
-			one.Problem, one.Due = err.Error(), e.Now().Add(again)
-			e.note("evict-failed", one, nil)
+			e.note("evict-failed", &one, nil)
 			e.Report(errors.Join(fmt.Errorf("end the sessions of %q: %w", one.Account, err), e.Store.PutEviction(ctx, one)))
 		}
 	}
 }
 
 // step takes one eviction further. Between two steps the world may have changed, so each looks first.
-func (e *Evictor) step(ctx context.Context, one store.Eviction) error {
+func (e *Evictor) step(ctx context.Context, one *store.Eviction) error {
 	if one.UID < minUID {
 		e.note("evict-refused", one, nil)
 		return e.Store.EndEviction(ctx, one.Account)
@@ -97,12 +101,15 @@ func (e *Evictor) step(ctx context.Context, one store.Eviction) error {
 	case err != nil:
 		return err
 	case running == 0:
+		if err := e.Processes.Kill(one.UID); err != nil { // what runs in the account's slice with other ids: a container's
+			return err
+		}
 		e.note("evicted", one, nil)
 		return e.Store.EndEviction(ctx, one.Account)
 	case one.Step == waiting && one.Policy != "kill-now":
-		one.Step, one.Due = asked, e.Now().Add(patience)
+		one.Step, one.Due, one.Problem = asked, e.Now().Add(patience), ""
 		e.note("evict-ask", one, map[string]any{"processes": running})
-		return errors.Join(e.Processes.Ask(one.UID), e.Store.PutEviction(ctx, one))
+		return errors.Join(e.Processes.Ask(one.UID), e.Store.PutEviction(ctx, *one))
 	case e.Now().Before(one.Due):
 		return nil
 	}
@@ -110,11 +117,15 @@ func (e *Evictor) step(ctx context.Context, one store.Eviction) error {
 		e.note("evict-kill", one, map[string]any{"processes": running})
 	}
 	one.Step, one.Due = killing, e.Now()
+	if err := e.Processes.Kill(one.UID); err != nil {
+		return err
+	}
 	one.Attempts++
-	return errors.Join(e.Processes.Kill(one.UID), e.Store.PutEviction(ctx, one))
+	one.Problem = ""
+	return e.Store.PutEviction(ctx, *one)
 }
 
-func (e *Evictor) note(event string, one store.Eviction, more map[string]any) {
+func (e *Evictor) note(event string, one *store.Eviction, more map[string]any) {
 	if e.Audit == nil {
 		return
 	}

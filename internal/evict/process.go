@@ -1,12 +1,14 @@
 package evict
 
 import (
-	"bytes"
 	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
+	"strings"
+	"time"
 
 	"golang.org/x/sys/unix"
 
@@ -26,9 +28,9 @@ func (m Machine) proc() string {
 	return m.Proc
 }
 
-// Running returns how many processes an account has.
+// Running returns how many processes an account has. An error is that this process cannot see them all.
 func (m Machine) Running(uid account.UID) (n int, err error) {
-	err = m.each(uid, func(int) error {
+	err = m.each(uid, func(process, int) error {
 		n++
 		return nil
 	})
@@ -36,53 +38,77 @@ func (m Machine) Running(uid account.UID) (n int, err error) {
 }
 
 // Ask asks all processes of an account to end.
-func (m Machine) Ask(uid account.UID) error { return m.signal(uid, unix.SIGTERM) }
+func (m Machine) Ask(uid account.UID) error {
+	_, err := m.signal(uid, unix.SIGTERM)
+	return err
+}
 
 // rounds bound the race against somebody who starts processes as fast as they are killed; the next attempt goes on.
-const rounds = 50
+const (
+	rounds = 50
+	dying  = 10 * time.Millisecond
+)
 
 // Kill kills all processes of an account: those of its slice at once, where there is one, then those that are found, until none
-// is found.
+// is found. Those that the kernel does not let go of, as long as a disk or a server does not answer, are an error.
 func (m Machine) Kill(uid account.UID) error {
 	if uid < minUID {
 		return fmt.Errorf("uid %d is the system's", uid)
 	}
-	slices := m.Slices
-	if slices == "" {
-		slices = "/sys/fs/cgroup/user.slice"
+	dir := m.Slices
+	if dir == "" {
+		dir = "/sys/fs/cgroup/user.slice"
 	}
-	slice := filepath.Join(slices, fmt.Sprintf("user-%d.slice", uid), "cgroup.kill")
+	slice := filepath.Join(dir, fmt.Sprintf("user-%d.slice", uid), "cgroup.kill")
 	if err := os.WriteFile(slice, []byte("1"), 0); err != nil && !errors.Is(err, os.ErrNotExist) && !errors.Is(err, os.ErrPermission) {
 		return err
 	}
+	killed := map[int]bool{}
+	var left []process
 	for range rounds {
-		n, err := m.Running(uid)
-		if err != nil || n == 0 {
+		var err error
+		if left, err = m.signal(uid, unix.SIGKILL); err != nil || len(left) == 0 {
 			return err
 		}
-		if err := m.signal(uid, unix.SIGKILL); err != nil {
-			return err
+		news := len(killed)
+		for _, p := range left {
+			killed[p.pid] = true
+		}
+		if len(killed) == news {
+			time.Sleep(dying) // all of them have the signal
 		}
 	}
-	return nil
+	return fmt.Errorf("%d processes are still there after SIGKILL, such as %d in state %c", len(left), left[0].pid, left[0].state)
 }
 
-func (m Machine) signal(uid account.UID, what unix.Signal) error {
+// signal sends a signal to all processes of an account, and returns those that it found.
+func (m Machine) signal(uid account.UID, what unix.Signal) (found []process, err error) {
 	if uid < minUID {
-		return fmt.Errorf("uid %d is the system's", uid)
+		return nil, fmt.Errorf("uid %d is the system's", uid)
 	}
-	return m.each(uid, func(fd int) error {
+	err = m.each(uid, func(p process, fd int) error {
+		found = append(found, p)
 		err := unix.PidfdSendSignal(fd, what, nil, 0)
 		if errors.Is(err, unix.ESRCH) {
 			return nil
 		}
 		return err
 	})
+	return found, err
+}
+
+// process is one of an account's.
+type process struct {
+	pid   int
+	state byte // as proc_pid_status(5) has it
 }
 
 // each calls do for every process of an account. The process is held by a descriptor before it is looked at: by its number alone it
 // could be another's a moment later.
-func (m Machine) each(uid account.UID, do func(fd int) error) error {
+func (m Machine) each(uid account.UID, do func(p process, fd int) error) error {
+	if err := m.hidden(); err != nil {
+		return err
+	}
 	dir, err := os.Open(m.proc())
 	if err != nil {
 		return err
@@ -95,7 +121,11 @@ func (m Machine) each(uid account.UID, do func(fd int) error) error {
 	var problems []error
 	for _, name := range names {
 		pid, err := strconv.Atoi(name)
-		if err != nil || !m.of(pid, uid) {
+		if err != nil {
+			continue
+		}
+		if _, ours, err := m.of(pid, uid); err != nil || !ours {
+			problems = append(problems, err)
 			continue
 		}
 		fd, err := unix.PidfdOpen(pid, 0)
@@ -106,9 +136,11 @@ func (m Machine) each(uid account.UID, do func(fd int) error) error {
 			problems = append(problems, err)
 			continue
 		}
-		if m.of(pid, uid) {
-			problems = append(problems, do(fd))
+		state, ours, err := m.of(pid, uid)
+		if err == nil && ours {
+			err = do(process{pid, state}, fd)
 		}
+		problems = append(problems, err)
 		unix.Close(fd)
 	}
 	return errors.Join(problems...)
@@ -116,21 +148,66 @@ func (m Machine) each(uid account.UID, do func(fd int) error) error {
 
 // of says whether a process is an account's: it was started by it (sudo and passwd run as root, for it) or can become it again.
 // A daemon of root's that acts for a user for a moment is not the user's.
-func (m Machine) of(pid int, uid account.UID) bool {
+func (m Machine) of(pid int, uid account.UID) (state byte, ours bool, err error) {
 	text, err := os.ReadFile(filepath.Join(m.proc(), strconv.Itoa(pid), "status"))
+	if errors.Is(err, os.ErrNotExist) || errors.Is(err, unix.ESRCH) {
+		return 0, false, nil
+	}
 	if err != nil {
-		return false
+		return 0, false, err
 	}
-	ours := false
-	for line := range bytes.Lines(text) {
-		if state, ok := bytes.CutPrefix(line, []byte("State:")); ok && bytes.ContainsAny(state[:min(3, len(state))], "ZX") {
-			return false // dead, and waiting for its parent
+	said := map[string][]string{}
+	for line := range strings.Lines(string(text)) {
+		name, value, _ := strings.Cut(line, ":")
+		said[name] = strings.Fields(value)
+	}
+	ids, states, threads := said["Uid"], said["State"], said["Threads"]
+	if len(ids) != 4 || len(states) == 0 || len(threads) != 1 {
+		return 0, false, fmt.Errorf("process %d: a status without ids, state or threads", pid)
+	}
+	state = states[0][0]
+	want := strconv.FormatUint(uint64(uid), 10)
+	// A process whose first thread has ended is shown as dead, whatever its others do.
+	dead := state == 'X' || state == 'Z' && threads[0] == "1"
+	return state, !dead && (ids[0] == want || ids[2] == want), nil
+}
+
+// hidden says why /proc does not show this process everybody's: nobody must be called ended for that. Mounted with hidepid it
+// shows others to the group that it names, root's if none, and to who may trace them.
+func (m Machine) hidden() error {
+	text, err := os.ReadFile(filepath.Join(m.proc(), "self/mountinfo"))
+	if err != nil {
+		return err
+	}
+	var hide, group string
+	for line := range strings.Lines(string(text)) {
+		field := strings.Fields(line)
+		if len(field) < 10 || field[4] != m.proc() {
+			continue
 		}
-		if ids, ok := bytes.CutPrefix(line, []byte("Uid:")); ok {
-			f := bytes.Fields(ids)
-			want := strconv.FormatUint(uint64(uid), 10)
-			ours = len(f) == 4 && (string(f[0]) == want || string(f[2]) == want)
+		hide, group = "", "0"
+		for option := range strings.SplitSeq(field[len(field)-1], ",") { // the last mount is the one that is seen
+			switch name, value, _ := strings.Cut(option, "="); name {
+			case "hidepid":
+				hide = value
+			case "gid":
+				group = value
+			}
 		}
 	}
-	return ours
+	gid, err := strconv.Atoi(group)
+	groups, groupsErr := os.Getgroups()
+	switch {
+	case hide == "" || hide == "off" || hide == "0" || mayTrace():
+		return nil
+	case hide != "ptraceable" && hide != "4" && err == nil && groupsErr == nil && (gid == os.Getegid() || slices.Contains(groups, gid)):
+		return nil
+	}
+	return fmt.Errorf("%s hides processes (hidepid=%s); run: systemctl edit pwb-worker, and add there, below [Service], SupplementaryGroups=%s", m.proc(), hide, group)
+}
+
+func mayTrace() bool {
+	var data [2]unix.CapUserData
+	header := unix.CapUserHeader{Version: unix.LINUX_CAPABILITY_VERSION_3}
+	return unix.Capget(&header, &data[0]) == nil && data[0].Effective&(1<<unix.CAP_SYS_PTRACE) != 0
 }
