@@ -85,15 +85,14 @@ func TestAProcessWhoseFirstThreadHasEnded(t *testing.T) {
 func TestAForkBomb(t *testing.T) {
 	needRoot(t)
 	b := newBench(t, "kill-now", 54417)
-	b.play(exec.Command("prlimit", "--nproc=100:100", "perl", "-e", `$| = 1; print "ready\n"; 1 while defined fork || 1`))
-	b.running(100)
-	b.Report = func(error) {} // it may take more than one attempt
-	for range 5 {
-		b.after(5 * time.Minute)
-		if n, err := b.Processes.Running(b.uid); err == nil && n == 0 {
-			return
+	b.play(exec.Command("prlimit", "--nproc=25:25", "perl", "-e", `$| = 1; print "ready\n"; 1 while defined fork || 1`))
+	for n := 0; n < 15; {
+		var err error
+		if n, err = b.Processes.Running(b.uid); err != nil {
+			t.Fatal(err)
 		}
 	}
+	b.after(0).said("evict-kill")
 	b.running(0)
 }
 

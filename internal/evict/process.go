@@ -63,19 +63,24 @@ func (m Machine) Kill(uid account.UID) error {
 	if err := os.WriteFile(slice, []byte("1"), 0); err != nil && !errors.Is(err, os.ErrNotExist) && !errors.Is(err, os.ErrPermission) {
 		return err
 	}
-	killed := map[int]bool{}
+	// First they are all stopped: one that is killed makes room for another, where the number of processes is limited.
+	seen, what := map[int]bool{}, unix.SIGSTOP
 	var left []process
 	for range rounds {
 		var err error
-		if left, err = m.signal(uid, unix.SIGKILL); err != nil || len(left) == 0 {
+		if left, err = m.signal(uid, what); err != nil || len(left) == 0 {
 			return err
 		}
-		news := len(killed)
+		before := len(seen)
 		for _, p := range left {
-			killed[p.pid] = true
+			seen[p.pid] = true
 		}
-		if len(killed) == news {
-			time.Sleep(dying) // all of them have the signal
+		switch {
+		case len(seen) > before:
+		case what == unix.SIGSTOP:
+			what = unix.SIGKILL
+		default:
+			time.Sleep(dying)
 		}
 	}
 	return fmt.Errorf("%d processes are still there after SIGKILL, such as %d in state %c", len(left), left[0].pid, left[0].state)
