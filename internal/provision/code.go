@@ -34,13 +34,18 @@ func (p *Provisioner) LoginCode(ctx context.Context, code ticket.Code, wanted ac
 	if err := p.isOurs(a); err != nil {
 		return a, err
 	}
-	if err := p.Store.RedeemCode(ctx, code); err != nil {
+	if err := p.showFirst(ctx, a.Name); err != nil {
 		return a, err
 	}
+	return a, p.Store.RedeemCode(ctx, code)
+}
+
+// showFirst publishes before a ticket is spent: the account is there already, so what cannot be shown now costs the person nothing.
+func (p *Provisioner) showFirst(ctx context.Context, name account.Name) error {
 	if err := p.publish(ctx); err != nil {
-		return a, fmt.Errorf("account %q is not shown to other programs yet: %w: %w", a.Name, store.ErrUnavailable, err)
+		return fmt.Errorf("account %q is not shown to other programs yet: %w: %w", name, store.ErrUnavailable, err)
 	}
-	return a, nil
+	return nil
 }
 
 // judgeCode decides everything about a code that its giver has said.
@@ -111,12 +116,8 @@ func (p *Provisioner) LoginSession(ctx context.Context, s *ticket.VerifiedSessio
 	if err := p.isOurs(a); err != nil {
 		return a, err
 	}
-	err = p.Store.Redeem(ctx, store.Redemption{Key: s.SpendKey, Expires: s.Expires, Identity: a.Identity, Name: a.Name})
-	if err != nil {
+	if err := p.showFirst(ctx, a.Name); err != nil {
 		return a, err
 	}
-	if err := p.publish(ctx); err != nil {
-		return a, fmt.Errorf("account %q is not shown to other programs yet: %w: %w", a.Name, store.ErrUnavailable, err)
-	}
-	return a, nil
+	return a, p.Store.Redeem(ctx, store.Redemption{Key: s.SpendKey, Expires: s.Expires, Identity: a.Identity, Name: a.Name})
 }

@@ -1,6 +1,7 @@
 package provision
 
 import (
+	"context"
 	"errors"
 	"testing"
 	"time"
@@ -162,5 +163,40 @@ func TestSessionTicketsOfTheStoresKeys(t *testing.T) {
 	}
 	if _, err := tickets.Session(ctx, "nobody", ""); !errors.Is(err, store.ErrNotFound) {
 		t.Errorf("for nobody: %v", err)
+	}
+}
+
+// A snapshot that cannot be written, on a full disk, is no fault of the person's: the code and the session ticket are good
+// still, when it can.
+func TestWhatCannotBeShownIsNotSpent(t *testing.T) {
+	p := registrar(t)
+	logIn(t, p, evidence("1", "a", "alice"), "")
+	given, err := ticketsOf(p).Code(ctx, "alice", CodeFor{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	code, err := ticket.ParseCode([]byte(given.Text))
+	if err != nil {
+		t.Fatal(err)
+	}
+	session := &ticket.VerifiedSession{
+		Session: ticket.Session{Name: "alice", Who: WhoIs(accountOf(t, p, "alice").Identity), Expires: time.Now().Add(time.Minute)}, SpendKey: [32]byte{7},
+	}
+	logins := map[string]func() error{
+		"code":           func() error { _, err := p.LoginCode(ctx, code, "alice", "su"); return err },
+		"session ticket": func() error { _, err := p.LoginSession(ctx, session, "alice"); return err },
+	}
+	for kind, login := range logins {
+		p.Publish = func(context.Context) error { return errDown }
+		if err := login(); !errors.Is(err, store.ErrUnavailable) || errors.Is(err, ErrNotShown) {
+			t.Errorf("%s: %v, want %v", kind, err, store.ErrUnavailable)
+		}
+		p.Publish = nil
+		if err := login(); err != nil {
+			t.Errorf("%s: %v, when it can be shown", kind, err)
+		}
+		if err := login(); !errors.Is(err, store.ErrSpent) {
+			t.Errorf("%s: %v, want %v", kind, err, store.ErrSpent)
+		}
 	}
 }

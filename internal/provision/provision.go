@@ -24,6 +24,7 @@ var (
 	ErrNameTaken     = errors.New("the login name is taken")
 	ErrNotProvided   = errors.New("the provider has not given this person an account")
 	ErrNotAllowed    = errors.New("the rules of this machine do not let the account in")
+	ErrNotShown      = errors.New("the ticket is spent, and the account not shown to other programs yet")
 	ErrForeign       = errors.New("the store has it otherwise than pwb makes accounts")
 )
 
@@ -105,7 +106,7 @@ func (p *Provisioner) Login(ctx context.Context, e Evidence, wanted account.Name
 			p.Directory.audit("link-user", Actor{}, map[string]any{"user": redemption.Name, "subject": e.Identity.Key(), "username": e.Identity.Username})
 		}
 		if err := p.publish(ctx); err != nil {
-			return "", fmt.Errorf("account %q is made, and not shown to other programs yet: %w: %w", redemption.Name, store.ErrUnavailable, err)
+			return "", fmt.Errorf("account %q: %w: %w: %w", redemption.Name, ErrNotShown, store.ErrUnavailable, err)
 		}
 		return redemption.Name, nil
 	}

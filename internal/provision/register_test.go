@@ -309,7 +309,7 @@ func TestPublishFailsAndTheLoginWaits(t *testing.T) {
 	p := registrar(t)
 	published := 0
 	p.Publish = func(context.Context) error { published++; return errDown }
-	if name, err := p.Login(ctx, evidence("1", "a", "alice"), "alice"); name != "" || !errors.Is(err, store.ErrUnavailable) || published != 1 {
+	if name, err := p.Login(ctx, evidence("1", "a", "alice"), "alice"); name != "" || !errors.Is(err, ErrNotShown) || !errors.Is(err, store.ErrUnavailable) || published != 1 {
 		t.Errorf("Login = %q, %v; published %d times", name, err, published)
 	}
 }

@@ -44,6 +44,8 @@ func (v verdict) priority() pampwb.Priority {
 const (
 	again      = "This sign-in was not accepted. Sign in again to get a new ticket."
 	cannotTell = "Sign-in cannot be checked right now. Try again in a minute; if it goes on, tell your administrator."
+	// Another try with the same ticket would only be told that it is wrong.
+	spentInVain = "Your sign-in was accepted, but this machine could not finish it. Sign in again in a minute to get a new ticket; if it goes on, tell your administrator."
 )
 
 // judge is the only place where an error becomes a PAM code. Unknown means no. Until someone is authenticated a wrong
@@ -88,6 +90,8 @@ func judgeTicket(err error) verdict {
 		return verdict{pampwb.AuthErr, "Your sign-in has expired. Sign in again to get a new ticket.", slog.LevelInfo}
 	case errors.Is(err, ticket.ErrTruncated):
 		return verdict{pampwb.AuthErr, "The ticket arrived incomplete: this program cannot carry one so long.", slog.LevelWarn}
+	case errors.Is(err, provision.ErrNotShown):
+		return verdict{pampwb.AuthinfoUnavail, spentInVain, slog.LevelError}
 	case errors.Is(err, ticket.ErrUnreachable), errors.Is(err, store.ErrUnavailable), errors.Is(err, errNoRules),
 		errors.Is(err, context.DeadlineExceeded), errors.Is(err, context.Canceled):
 		return verdict{pampwb.AuthinfoUnavail, cannotTell, slog.LevelError}

@@ -41,6 +41,7 @@ func TestJudge(t *testing.T) {
 		{pampwb.OpAuthenticate, provision.ErrNoAccount, pampwb.AuthErr},
 		{pampwb.OpAuthenticate, provision.ErrNameTaken, pampwb.AuthErr},
 		{pampwb.OpAuthenticate, store.ErrExhausted, pampwb.AuthinfoUnavail},
+		{pampwb.OpAuthenticate, provision.ErrNotShown, pampwb.AuthinfoUnavail},
 		{pampwb.OpAuthenticate, ticket.ErrCode, pampwb.AuthErr},
 		{pampwb.OpAuthenticate, store.ErrNoCode, pampwb.AuthErr},
 		{pampwb.OpAuthenticate, store.ErrCodeExpired, pampwb.AuthErr},
