@@ -30,7 +30,9 @@ type inspection struct {
 	ticket.Contents
 	Bytes   int
 	Answers []answerOf
-	unsure  bool // an answer is missing: it may be refused for that
+
+	verified bool // else the ticket's own words are all there is
+	unsure   bool // an answer is missing: it may be refused for that
 }
 
 func (in *inspection) say(rule, format string, args ...any) {
@@ -47,6 +49,20 @@ func (in *inspection) cannotTell(rule string, err error) {
 }
 
 func inspectTicket(d *desk) error {
+	return d.inspect(func(in *inspection, raw []byte) {
+		switch in.Kind {
+		case ticket.KindCode:
+			d.inspectCode(in, raw)
+		case ticket.KindSession:
+			d.inspectSession(in, raw)
+		default:
+			d.inspectToken(in, raw)
+		}
+	})
+}
+
+// inspect reads a ticket, has it judged, and reports.
+func (d *desk) inspect(judge func(in *inspection, raw []byte)) error {
 	if d.NArg() > 1 {
 		return cli.Exit("ticket inspect: one FILE; a ticket itself is never an argument, where others can see it", 2)
 	}
@@ -56,14 +72,7 @@ func inspectTicket(d *desk) error {
 	}
 	defer clear(raw)
 	in := &inspection{Contents: ticket.Inspect(raw), Bytes: len(raw)}
-	switch in.Kind {
-	case ticket.KindCode:
-		d.inspectCode(in, raw)
-	case ticket.KindSession:
-		d.inspectSession(in, raw)
-	default:
-		d.inspectToken(in, raw)
-	}
+	judge(in, raw)
 	return d.report(in)
 }
 
@@ -136,6 +145,7 @@ func (d *desk) inspectSession(in *inspection, raw []byte) {
 		in.refuse(ruleOf(err), err)
 		return
 	}
+	in.verified = true
 	in.say("verification", "form, audience, times and signature are good; key %q, for %q, until %s", verified.KeyID, verified.Audience, when(verified.Expires))
 	d.inspectSpent(in, verified.SpendKey)
 	a, err := d.store.ByName(ctx, verified.Name)
@@ -178,6 +188,7 @@ func (d *desk) inspectToken(in *inspection, raw []byte) {
 		in.refuse(ruleOf(err), err)
 		return
 	}
+	in.verified = true
 	in.say("verification", "form, claims, times and signature are good, until %s", when(verified.Expires))
 	d.inspectSpent(in, verified.SpendKey)
 	a, err := d.store.BySubject(ctx, verified.Identity)
@@ -269,7 +280,7 @@ func (d *desk) reportJSON(in *inspection, decides string) error {
 	}
 	return d.json(map[string]any{
 		"kind": in.Kind.String(), "bytes": in.Bytes, "header": members(in.Header), "claims": members(in.Claims), "unread": unread,
-		"answers": in.Answers, "taken": taken, "decided_by": decides,
+		"verified": in.verified, "answers": in.Answers, "taken": taken, "decided_by": decides,
 	})
 }
 
@@ -284,6 +295,9 @@ func (d *desk) reportText(in *inspection, decides string) error {
 	}
 	if err := w.Flush(); err != nil {
 		return err
+	}
+	if len(in.Claims) > 0 && !in.verified {
+		fmt.Fprintln(d.out, "NOT VERIFIED: this is what the ticket says of itself, and anybody can write that")
 	}
 	fmt.Fprintln(d.out)
 	d.printAnswers(in.Answers, decides)

@@ -157,9 +157,11 @@ func TestInspect(t *testing.T) {
 	var report struct {
 		Kind   string
 		Claims map[string]string
-		Taken  *bool
+
+		Verified bool
+		Taken    *bool
 	}
-	if err := json.Unmarshal([]byte(out), &report); err != nil || status != 0 || report.Kind != "session ticket" || report.Claims["sub"] != "carol" || report.Taken == nil || !*report.Taken {
+	if err := json.Unmarshal([]byte(out), &report); err != nil || status != 0 || report.Kind != "session ticket" || report.Claims["sub"] != "carol" || !report.Verified || report.Taken == nil || !*report.Taken {
 		t.Errorf("--json: %v, %d, %s", err, status, out)
 	}
 	r.write("/ticket", token+"\n", 0o600)
@@ -177,8 +179,15 @@ func TestInspect(t *testing.T) {
 	if err := os.Chmod(r.dir+storePath, 0o644); err != nil {
 		t.Fatal(err)
 	}
-	if _, errs, status := r.pwb(session.Text+"\n", "ticket", "inspect"); status != statusCannotTell || !strings.Contains(errs, "chmod 0600") {
-		t.Errorf("a store that cannot be trusted: %d, %s", status, errs)
+	out, _, status = r.pwb(session.Text+"\n", "ticket", "inspect")
+	for _, want := range []string{"carol", "NOT VERIFIED", "chmod 0600", "cannot be told whether"} {
+		if status != statusCannotTell || !strings.Contains(out, want) {
+			t.Errorf("a store that cannot be trusted: %d, without %q:\n%s", status, want, out)
+		}
+	}
+	out, _, _ = r.pwb(session.Text+"\n", "ticket", "inspect", "--json")
+	if !strings.Contains(out, `"verified": false`) || !strings.Contains(out, `"taken": null`) {
+		t.Errorf("the same as JSON:\n%s", out)
 	}
 }
 
