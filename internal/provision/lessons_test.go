@@ -3,6 +3,8 @@ package provision
 import (
 	"errors"
 	"fmt"
+	"regexp"
+	"strings"
 	"testing"
 
 	"github.com/pwb-project/pwb/internal/account"
@@ -10,7 +12,7 @@ import (
 	"github.com/pwb-project/pwb/internal/store"
 )
 
-// Holes of systems of our kind, by their numbers. Each could have been ours.
+// Holes of systems of our kind, by their numbers (docs/lessons.md). Each could have been ours.
 
 func logIn(t *testing.T, p *Provisioner, e Evidence, wanted account.Name) account.Name {
 	t.Helper()
@@ -121,5 +123,38 @@ func TestNOAuth(t *testing.T) {
 	e.Identity.Issuer = "https://evil.example"
 	if name, err := p.Login(ctx, e, ""); err == nil {
 		t.Errorf("the same subject of another issuer is %q", name)
+	}
+}
+
+// himmelblau: the group that a login needs was compared by its display name, which anybody who can make a group can choose.
+func TestCVE202549012(t *testing.T) {
+	p := registrar(t)
+	p.Admission = Admission{RequiredGroups: []string{"data"}} // the machine's
+	logIn(t, p, told(evidence("1", "a", "mallory"), true, "data"), "")
+	if err := p.Admit(ctx, accountOf(t, p, "mallory")); !errors.Is(err, ErrNotAllowed) {
+		t.Errorf("in the provider's group of that name: %v, want %v", err, ErrNotAllowed)
+	}
+	groups, err := p.Store.GroupsOf(ctx, "mallory")
+	if err != nil || len(groups) != 1 || groups[0].Name == "data" {
+		t.Errorf("the provider's group is %+v, %v; the machine has a data of its own", groups, err)
+	}
+}
+
+// himmelblau, GHSA-x259-23ph-65m5: a name with a colon or a line end was written to /etc/subuid; OpenSSH, CVE-2026-35414: one with a
+// comma was two. No such name becomes an account, nor is one shown that somebody has put into the store.
+func TestCVE202635414(t *testing.T) {
+	p := registrar(t)
+	plain := regexp.MustCompile(`^[a-z][a-z0-9._-]*$`)
+	for i, name := range []string{"alice:100000:65536", "alice\nroot:0:1", "alice,root", "alice root", "-alice", "..", "4711", "al\x00ice", "alice/x"} {
+		if got, err := p.Login(ctx, evidence(fmt.Sprint(i), fmt.Sprint(i), name), ""); err == nil && !plain.MatchString(string(got)) {
+			t.Errorf("%q is %q", name, got)
+		}
+		u := snapshot.User{Name: name, UID: 1500, GID: 1500, Home: "/home/x", Shell: "/bin/sh"}
+		if err := sound(account.Name(name), 1500); err == nil {
+			t.Errorf("%q in the store is sound", name)
+		}
+		if err := u.Check(); !errors.Is(err, snapshot.ErrEntry) && strings.ContainsAny(name, ":\n\x00,") {
+			t.Errorf("%q can be shown: %v", name, err)
+		}
 	}
 }
