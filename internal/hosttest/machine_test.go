@@ -129,6 +129,9 @@ func (m *machine) write(name, text string, mode os.FileMode) {
 	}
 }
 
+// readOnly is ProtectSystem=full of the worker's unit.
+const readOnly = "for dir in /usr /etc /boot; do mount --bind $dir $dir; mount -o remount,bind,ro $dir; done; "
+
 // start starts the resident worker and waits for its socket.
 func (m *machine) start() {
 	m.t.Helper()
@@ -137,7 +140,7 @@ func (m *machine) start() {
 		m.t.Fatal(err)
 	}
 	defer log.Close()
-	m.worker = exec.Command("setpriv", "--bounding-set", m.capabilities(), "/usr/bin/pwb", "worker")
+	m.worker = exec.Command("unshare", "--mount", "sh", "-ec", readOnly+`exec setpriv --bounding-set "$1" /usr/bin/pwb worker`, "-", m.capabilities())
 	m.worker.Stderr = log
 	if err := m.worker.Start(); err != nil {
 		m.t.Fatal(err)
