@@ -4,6 +4,9 @@ import (
 	"fmt"
 
 	"github.com/urfave/cli/v2"
+
+	"github.com/pwb-project/pwb/internal/audit"
+	"github.com/pwb-project/pwb/internal/config"
 )
 
 func auditCommand() *cli.Command {
@@ -20,12 +23,7 @@ func auditCommand() *cli.Command {
 				if err != nil {
 					return err
 				}
-				log := auditLog(r)
-				files := c.Args().Slice()
-				if len(files) == 0 {
-					files = log.Files()
-				}
-				lines, found, err := log.Verify(files...)
+				lines, found, err := verifyAudit(r, c.Args().Slice())
 				if err != nil {
 					return err
 				}
@@ -40,4 +38,19 @@ func auditCommand() *cli.Command {
 			},
 		}},
 	}
+}
+
+// verifyAudit reads the files that are named, of which the last is the one in use; without names, root's and the front's.
+func verifyAudit(r config.Root, files []string) (lines int64, found []audit.Finding, err error) {
+	if n := len(files); n > 0 {
+		return (&audit.Log{Path: files[n-1]}).Verify(files...)
+	}
+	for _, log := range []*audit.Log{auditLog(r), {Path: r.Join(serveAuditPath)}} {
+		n, wrong, err := log.Verify(log.Files()...)
+		if err != nil {
+			return lines, found, err
+		}
+		lines, found = lines+n, append(found, wrong...)
+	}
+	return lines, found, nil
 }

@@ -223,7 +223,10 @@ func (l *Log) Files() []string {
 	for _, n := range slices.Backward(numbers) {
 		files = append(files, fmt.Sprintf("%s.%d", l.Path, n))
 	}
-	return append(files, l.Path)
+	if _, err := os.Lstat(l.Path); !errors.Is(err, os.ErrNotExist) {
+		files = append(files, l.Path)
+	}
+	return files
 }
 
 // Finding is something that Verify has found wrong.
@@ -261,7 +264,7 @@ func (l *Log) Verify(files ...string) (lines int64, found []Finding, err error) 
 	case err != nil:
 		found = append(found, Finding{l.Path + headSuffix, 0, err.Error()})
 	case last == nil || want.number > last.number:
-		found = append(found, Finding{files[len(files)-1], 0, fmt.Sprintf("lines up to number %d are missing at the end", want.number)})
+		found = append(found, Finding{l.Path, 0, fmt.Sprintf("lines up to number %d are missing at the end", want.number)})
 	case want.number < last.number-1, want.number == last.number && want.hash != last.hash: // one ahead: a crash between both
 		found = append(found, Finding{l.Path + headSuffix, 0, fmt.Sprintf("says that the last line is number %d, with another hash", want.number)})
 	}

@@ -102,6 +102,9 @@ func TestARotatedFileGoesOn(t *testing.T) {
 	if err := os.Rename(l.Path, l.Path+".1"); err != nil {
 		t.Fatal(err)
 	}
+	if n, found, err := l.Verify(l.Files()...); n != 3 || len(found) > 0 || err != nil { // before the next line
+		t.Errorf("%d lines; %v, %v", n, found, err)
+	}
 	if err := l.Append("decision", nil); err != nil {
 		t.Fatal(err)
 	}
@@ -120,6 +123,12 @@ func TestARotatedFileGoesOn(t *testing.T) {
 	}
 	if n, found := verify(t, l, l.Files()...); n != 5 || found != "" {
 		t.Errorf("%d lines of %q; %s", n, l.Files(), found)
+	}
+	for _, name := range l.Files() {
+		os.Remove(name)
+	}
+	if n, found, err := l.Verify(l.Files()...); n != 0 || err != nil || !strings.HasSuffix(fmt.Sprint(found), "audit.log: lines up to number 5 are missing at the end]") {
+		t.Errorf("all files taken away: %d lines; %v, %v", n, found, err)
 	}
 }
 
