@@ -84,10 +84,20 @@ func (s *supervised) stop() {
 		if err := s.cmd.Wait(); err != nil {
 			s.m.t.Errorf("pwb serve ended: %v\n%s", err, s.logged())
 		}
-		s.notify.Close()
-		os.Remove("/mnt/notify-serve")
-		s.cmd = nil
+		s.ended()
 	}
+}
+
+func (s *supervised) kill() {
+	s.cmd.Process.Kill()
+	s.cmd.Wait()
+	s.ended()
+}
+
+func (s *supervised) ended() {
+	s.notify.Close()
+	os.Remove("/mnt/notify-serve")
+	s.cmd = nil
 }
 
 func (s *supervised) said(want string) {
