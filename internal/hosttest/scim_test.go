@@ -32,6 +32,9 @@ func (m *machine) directory(url string) *directory {
 	return &directory{m.t, url + "/scim/v2", lines[len(lines)-1]}
 }
 
+// impatient is a provider's client, which does not wait for ever.
+var impatient = &http.Client{Timeout: 10 * time.Second}
+
 func (d *directory) send(method, path, body string, want int) map[string]any {
 	d.t.Helper()
 	r, err := http.NewRequest(method, d.url+path, strings.NewReader(body))
@@ -40,7 +43,7 @@ func (d *directory) send(method, path, body string, want int) map[string]any {
 	}
 	r.Header.Set("Authorization", "Bearer "+d.token)
 	r.Header.Set("Content-Type", "application/scim+json; charset=utf-8")
-	resp, err := http.DefaultClient.Do(r)
+	resp, err := impatient.Do(r)
 	if err != nil {
 		d.t.Fatal(err)
 	}
