@@ -48,7 +48,7 @@ func serveCommand() *cli.Command {
 					"or: setpriv --reuid %s --regid %s --clear-groups pwb serve", serviceUser, serviceUser)
 			}
 			log := slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: slog.LevelInfo, ReplaceAttr: plainTime}))
-			return (&front{root: r, log: log, metrics: metrics.New()}).run(c.Context)
+			return (&front{root: r, log: log, notes: web.NewNotes(), metrics: metrics.New()}).run(c.Context)
 		},
 	}
 }
@@ -57,6 +57,7 @@ func serveCommand() *cli.Command {
 type front struct {
 	root    config.Root
 	log     *slog.Logger
+	notes   *web.Notes
 	metrics *metrics.Set
 	store   *store.Store
 	cert    *web.Certificate
@@ -253,7 +254,7 @@ func (f *front) health(w http.ResponseWriter, r *http.Request) {
 	w.Header().Set("Content-Type", "text/plain; charset=utf-8")
 	w.Header().Set("Cache-Control", "no-store")
 	if _, _, err := f.store.Head(r.Context()); err != nil {
-		f.log.Error("health", "error", err.Error())
+		f.log.Log(r.Context(), f.notes.Level(slog.LevelError, web.ClientOf(r).Addr, time.Now()), "health", "error", err.Error())
 		w.WriteHeader(http.StatusServiceUnavailable)
 		fmt.Fprintln(w, "the account store does not answer")
 		return

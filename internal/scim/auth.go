@@ -7,7 +7,6 @@ import (
 	"net/http"
 	"net/netip"
 	"strings"
-	"sync"
 	"time"
 
 	"github.com/pwb-project/pwb/internal/store"
@@ -99,36 +98,6 @@ func may(t store.Token, r *http.Request) error {
 // Limits of wrong tokens. An address that has sent so many is told to wait, if it comes with a wrong one again: a valid token is
 // never refused for its neighbours behind the same address.
 const (
-	maxFailures  = 20 // in failureTime
-	failureTime  = time.Minute
-	maxAddresses = 10_000
+	maxFailures  = 20
+	failureEvery = 3 * time.Second // one more
 )
-
-// failures counts wrong tokens by address.
-type failures struct {
-	mu    sync.Mutex // guards what follows
-	since time.Time
-	count map[netip.Prefix]int
-}
-
-// add counts a failure, and says how long the address has to wait.
-func (f *failures) add(from netip.Addr, now time.Time) (wait time.Duration) {
-	bits := 32
-	if from.Is6() { // whoever has one address of IPv6 has all of a /64
-		bits = 64
-	}
-	key, err := from.Prefix(bits)
-	if err != nil {
-		key = netip.Prefix{}
-	}
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	if now.Sub(f.since) >= failureTime || len(f.count) >= maxAddresses || f.count == nil {
-		f.since, f.count = now, map[netip.Prefix]int{}
-	}
-	f.count[key]++
-	if f.count[key] <= maxFailures {
-		return 0
-	}
-	return f.since.Add(failureTime).Sub(now)
-}

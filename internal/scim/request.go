@@ -17,6 +17,7 @@ import (
 	"unicode/utf8"
 
 	"github.com/pwb-project/pwb/internal/provision"
+	"github.com/pwb-project/pwb/internal/web"
 )
 
 const (
@@ -181,6 +182,9 @@ func (h *Handler) refuse(q *request, err error) int {
 		level := slog.LevelError
 		if f.status < 500 {
 			level = slog.LevelInfo
+		}
+		if q.actor.Token == "" { // whoever it is
+			level = h.notes.Level(level, web.ClientOf(q.Request).Addr, h.now())
 		}
 		h.Log.Log(q.Context(), level, "request failed", "request", q.actor.Request, "method", q.Method, "path", q.URL.Path, "status", f.status, "error", err.Error())
 	}

@@ -58,7 +58,8 @@ type Config struct {
 type Handler struct {
 	Config
 	limiter  *limiter
-	failures failures
+	failures *web.Throttle // of tokens that were wrong, by client
+	notes    *web.Notes
 
 	mu      sync.Mutex // guards touched
 	touched map[string]time.Time
@@ -69,7 +70,7 @@ func New(cfg Config) *Handler {
 	if cfg.Now == nil {
 		cfg.Now = time.Now
 	}
-	return &Handler{Config: cfg, limiter: newLimiter(), touched: map[string]time.Time{}}
+	return &Handler{Config: cfg, limiter: newLimiter(), failures: web.NewThrottle(maxFailures, failureEvery), notes: web.NewNotes(), touched: map[string]time.Time{}}
 }
 
 func (h *Handler) now() time.Time { return h.Now() }
@@ -116,17 +117,11 @@ func (h *Handler) serve(q *request, client web.Client) error {
 }
 
 func (h *Handler) unauthenticated(q *request, client web.Client, reason string) error {
-	f := refusal()
-	wait := h.failures.add(client.Addr, h.now())
-	level := slog.LevelWarn
-	if wait > 0 { // it has been said often enough; a stranger does not fill the log
-		level = slog.LevelDebug
+	h.Log.Log(q.Context(), h.notes.Level(slog.LevelWarn, client.Addr, h.now()), "no valid token", "request", client.Request, "client", client.Addr.String(), "reason", reason, "agent", clip(q.UserAgent()))
+	if wait, ok := h.failures.Allow(web.Network(client.Addr).String(), h.now()); !ok {
+		return &fault{status: http.StatusTooManyRequests, detail: "too many wrong tokens from this address", header: map[string]string{"Retry-After": seconds(wait)}}
 	}
-	h.Log.Log(q.Context(), level, "no valid token", "request", client.Request, "client", client.Addr.String(), "reason", reason, "agent", clip(q.UserAgent()))
-	if wait > 0 {
-		f = &fault{status: http.StatusTooManyRequests, detail: "too many wrong tokens from this address", header: map[string]string{"Retry-After": seconds(wait)}}
-	}
-	return f
+	return refusal()
 }
 
 func (h *Handler) route(q *request) error {

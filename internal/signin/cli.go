@@ -128,7 +128,7 @@ func (d *Door) redeem(w http.ResponseWriter, r *http.Request) {
 		w.WriteHeader(status)
 		json.NewEncoder(w).Encode(body)
 	}
-	if wait, ok := d.starts.allow(network(web.ClientOf(r).Addr)); !ok {
+	if wait, ok := d.starts.Allow(web.Network(web.ClientOf(r).Addr).String(), d.cfg.Now()); !ok {
 		w.Header().Set("Retry-After", strconv.Itoa(int(wait/time.Second)+1))
 		say(http.StatusTooManyRequests, map[string]string{"error": "temporarily_unavailable"})
 		return

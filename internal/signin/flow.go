@@ -69,7 +69,7 @@ func (d *Door) start(w http.ResponseWriter, r *http.Request) {
 		d.ask(w, r, next)
 		return
 	}
-	if wait, ok := d.starts.allow(network(web.ClientOf(r).Addr)); !ok {
+	if wait, ok := d.starts.Allow(web.Network(web.ClientOf(r).Addr).String(), d.cfg.Now()); !ok {
 		d.tooMany(w, r, wait)
 		return
 	}

@@ -77,7 +77,7 @@ func (d *Door) sessionTicket(w http.ResponseWriter, r *http.Request, v *visit) {
 
 // mayTake holds an account to the rules of the machine before it gets anything that opens it, and to a pace.
 func (d *Door) mayTake(r *http.Request, a store.Account) (wait time.Duration, err error) {
-	if wait, ok := d.requests.allow(string(a.Name)); !ok {
+	if wait, ok := d.requests.Allow(string(a.Name), d.cfg.Now()); !ok {
 		return wait, errTooMany
 	}
 	return 0, d.cfg.Accounts.Admit(r.Context(), a)

@@ -73,9 +73,18 @@ type Door struct {
 	secure   bool // the front door has TLS
 	key      *secret.Key
 	handler  http.Handler
-	starts   *throttle // of sign-ins, by client
-	requests *throttle // of codes and tickets, by account
+	starts   *web.Throttle // of sign-ins, by client
+	requests *web.Throttle // of codes and tickets, by account
+	notes    *web.Notes
 }
+
+// How often. Many people may share an address, so a start is held back only where a program makes them.
+const (
+	startBurst   = 100
+	startEvery   = time.Second
+	requestBurst = 20
+	requestEvery = 3 * time.Second
+)
 
 // Open prepares a door. It asks the store for the key of cookies, and no one else for anything.
 func Open(ctx context.Context, cfg Config) (*Door, error) {
@@ -95,7 +104,7 @@ func Open(ctx context.Context, cfg Config) (*Door, error) {
 		return nil, fmt.Errorf("sign-in: %w", err)
 	}
 	d := &Door{cfg: cfg, prefix: u.Path, origin: u.Scheme + "://" + u.Host, secure: u.Scheme == "https", key: key,
-		starts: newThrottle(startBurst, startEvery, cfg.Now), requests: newThrottle(requestBurst, requestEvery, cfg.Now)}
+		starts: web.NewThrottle(startBurst, startEvery), requests: web.NewThrottle(requestBurst, requestEvery), notes: web.NewNotes()}
 	templates() // a broken one stops the service here, not its first visitor
 	return d, d.route()
 }
@@ -197,13 +206,14 @@ func (d *Door) record(r *http.Request, event string, err error, attrs ...any) {
 	}
 }
 
-// note is about what no person was found behind: the log hears it, the audit file does not, which a stranger could fill.
+// note is about what no person was found behind: the log hears it until enough has been said, and the audit file does not, which
+// a stranger could fill.
 func (d *Door) note(r *http.Request, event string, err error) {
 	client := web.ClientOf(r)
 	level := slog.LevelInfo
 	if errors.Is(err, store.ErrUnavailable) || errors.Is(err, oauth.ErrUnreachable) || errors.Is(err, oauth.ErrRefused) || errors.Is(err, oauth.ErrAnswer) {
 		level = slog.LevelError
 	}
-	d.cfg.Log.Log(r.Context(), level, event, "client", client.Addr.String(), "request", client.Request, "reason", err.Error())
+	d.cfg.Log.Log(r.Context(), d.notes.Level(level, client.Addr, d.cfg.Now()), event, "client", client.Addr.String(), "request", client.Request, "reason", err.Error())
 	d.cfg.Metrics.Count(`pwb_web_decisions_total{event="` + event + `",result="refused"}`)
 }

@@ -67,7 +67,7 @@ func addrOf(c net.Conn) netip.Addr {
 func (l *limiter) take(addr netip.Addr) bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	one := network(addr)
+	one := Network(addr)
 	if l.all >= l.most || l.from[one] >= maxConnsOfOne && !l.exempt(addr) {
 		return false
 	}
@@ -80,21 +80,10 @@ func (l *limiter) leave(addr netip.Addr) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.all--
-	one := network(addr)
+	one := Network(addr)
 	if l.from[one]--; l.from[one] == 0 {
 		delete(l.from, one)
 	}
-}
-
-func network(addr netip.Addr) netip.Addr {
-	if !addr.Is6() {
-		return addr
-	}
-	p, err := addr.WithZone("").Prefix(64)
-	if err != nil {
-		return addr
-	}
-	return p.Addr()
 }
 
 // limited gives its place back when it is closed.

@@ -39,11 +39,12 @@ type Server struct {
 	cfg     Config
 	handler atomic.Pointer[http.Handler]
 	http    *http.Server
+	notes   *Notes
 }
 
 // New makes a server of a handler.
 func New(cfg Config, handler http.Handler) *Server {
-	s := &Server{cfg: cfg}
+	s := &Server{cfg: cfg, notes: NewNotes()}
 	s.Swap(handler)
 	s.http = &http.Server{
 		Handler:           http.HandlerFunc(s.serve),
@@ -89,7 +90,8 @@ func (s *Server) Serve(ctx context.Context, grace time.Duration, l net.Listener)
 func (s *Server) serve(w http.ResponseWriter, r *http.Request) {
 	client, err := s.client(r)
 	if err != nil {
-		s.cfg.Log.Warn("request", "peer", r.RemoteAddr, "reason", err.Error())
+		peer, _ := netip.ParseAddrPort(r.RemoteAddr)
+		s.cfg.Log.Log(r.Context(), s.notes.Level(slog.LevelWarn, peer.Addr().Unmap(), time.Now()), "request", "peer", r.RemoteAddr, "reason", err.Error())
 		http.Error(w, "This address serves a proxy alone.", http.StatusForbidden)
 		return
 	}
