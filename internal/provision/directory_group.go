@@ -6,11 +6,8 @@ import (
 	"fmt"
 
 	"github.com/pwb-project/pwb/internal/account"
-	"github.com/pwb-project/pwb/internal/passwd"
 	"github.com/pwb-project/pwb/internal/store"
 )
-
-func notThere(err error) bool { return errors.Is(err, passwd.ErrNotFound) }
 
 // CreateGroup makes a group of the provider's directory and a group of Linux for it, with a gid that it keeps: the one that its
 // external id has here already, or a new one. The errors are account.ErrName, ErrNameTaken, store.ErrConflict, store.ErrNoMember,
@@ -73,25 +70,12 @@ func (p *Provisioner) groupName(ctx context.Context, displayName string, gid acc
 	if err != nil {
 		return "", err
 	}
-	name := base
-	for i := 2; i <= maxNameTries; i++ {
-		holder, err := p.holder(ctx, name)
-		if err != nil {
-			return "", err
-		}
-		if holder == "" {
-			return name, nil
-		}
+	return p.freeName(ctx, fmt.Sprintf("displayName %q", displayName), base, func(name account.Name, holder string) (bool, error) {
 		if holder == heldByIdentity && gid != 0 {
-			if own, err := p.Directory.Store.NameOfGroup(ctx, name, gid); err != nil || own {
-				return name, err
-			}
+			return p.Directory.Store.NameOfGroup(ctx, name, gid)
 		}
-		if name, err = base.Suffixed(i); err != nil {
-			return "", err
-		}
-	}
-	return "", fmt.Errorf("displayName %q: the group name %q and %d beside it are taken: %w", displayName, base, maxNameTries, ErrNameTaken)
+		return holder == "", nil
+	})
 }
 
 // ChangeGroup changes a group; edit runs as in store.GroupAmendment. The errors are edit's, account.ErrName, ErrNameTaken,

@@ -66,7 +66,10 @@ func (p *Provisioner) enrolment(ctx context.Context, u store.ScimUser) (e store.
 	if _, err := p.Directory.Store.ScimUserNamed(ctx, u.UserName); err == nil { // the store decides; this saves an id
 		return e, store.Conflict{Attribute: "userName", Value: u.UserName}
 	}
-	if e.Name, err = p.directoryName(ctx, u); err != nil {
+	e.Name, err = p.newName(ctx, newcomer{
+		who: fmt.Sprintf("userName %q", u.UserName), username: u.UserName, spare: "u" + u.ID[:min(len(u.ID), 8)], subject: "OBJECT-ID", suffix: p.Directory.Suffix,
+	})
+	if err != nil {
 		return e, err
 	}
 	id, err := p.directoryID(ctx, p.Register.StartUID)
@@ -77,47 +80,14 @@ func (p *Provisioner) enrolment(ctx context.Context, u store.ScimUser) (e store.
 	return e, nil
 }
 
-// directoryName chooses a login name. A name of the machine's own is never taken and never merged with.
-func (p *Provisioner) directoryName(ctx context.Context, u store.ScimUser) (account.Name, error) {
-	base, err := p.Names.Of(u.UserName)
-	if errors.Is(err, account.ErrNothingLeft) {
-		base, err = account.ParseName("u" + u.ID[:8])
-	}
-	if err != nil {
-		return "", err
-	}
-	name := base
-	for i := 2; ; i++ {
-		holder, err := p.holder(ctx, name)
-		switch {
-		case err != nil:
-			return "", err
-		case holder == "":
-			return name, nil
-		case i == 2 && holder != heldByIdentity:
-			return "", fmt.Errorf("userName %q would be the login name %q, which is %s; if it is this person's account, an operator says so with: pwb users link %s OBJECT-ID: %w",
-				u.UserName, name, holder, name, ErrNameTaken)
-		case !p.Directory.Suffix:
-			return "", fmt.Errorf("userName %q would be the login name %q, which is another person's, or was (username-collision): %w", u.UserName, name, ErrNameTaken)
-		case i > maxNameTries:
-			return "", fmt.Errorf("userName %q: the login name %q and %d beside it are taken: %w", u.UserName, base, maxNameTries, ErrNameTaken)
-		}
-		if name, err = base.Suffixed(i); err != nil {
-			return "", err
-		}
-	}
-}
-
 func (p *Provisioner) directoryID(ctx context.Context, start uint32) (uint32, error) {
 	for {
 		id, ok := p.Directory.takeSpare(start)
 		if !ok {
 			return p.freeID(ctx, start)
 		}
-		_, userErr := p.Machine.ByUID(account.UID(id))
-		_, groupErr := p.Machine.GroupByID(account.GID(id))
-		if notThere(userErr) && notThere(groupErr) {
-			return id, nil
+		if holder, err := p.IDOnMachine(id); err != nil || holder == "" {
+			return id, err
 		}
 	}
 }

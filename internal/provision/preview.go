@@ -28,7 +28,7 @@ func (p *Provisioner) Preview(ctx context.Context, usernames []string) []Preview
 				all[i].Err = p.mayOpen(all[i].Name)
 			}
 		} else {
-			all[i].Name, all[i].Err = trial.newName(ctx, id)
+			all[i].Name, all[i].Err = trial.newName(ctx, trial.firstComer(id))
 		}
 		if all[i].Err == nil {
 			taken[all[i].Name] = true

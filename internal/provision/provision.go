@@ -147,7 +147,7 @@ func (p *Provisioner) prepare(ctx context.Context, e Evidence, wanted account.Na
 	case p.Register != nil && !p.Register.FirstLogin && !p.Register.Local:
 		return r, fmt.Errorf("%s (username %q): %w", e.Identity.Key(), e.Identity.Username, ErrNotProvided)
 	case p.registers():
-		r.Name, err = p.newName(ctx, e.Identity)
+		r.Name, err = p.newName(ctx, p.firstComer(e.Identity))
 	default:
 		r.Name, err = p.Names.LoginName(e.Identity.Username)
 	}

@@ -2,13 +2,11 @@ package provision
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"path"
 	"unicode/utf8"
 
 	"github.com/pwb-project/pwb/internal/account"
-	"github.com/pwb-project/pwb/internal/passwd"
 	"github.com/pwb-project/pwb/internal/store"
 )
 
@@ -24,65 +22,13 @@ type Register struct {
 }
 
 const (
-	maxIDTries    = 100_000 // ids in a row that the machine has given to others
-	maxNameTries  = 99
 	maxGroups     = 2048 // of one person; Linux has room for 65536, NFS for 16
 	maxObjectName = 255
 )
 
-// newName chooses the login name for an identity that has none. A name of the machine's own is never taken and never merged
-// with: whose it is, an operator knows (pwb users link).
-func (p *Provisioner) newName(ctx context.Context, id account.Identity) (account.Name, error) {
-	base, err := p.Names.Of(id.Username)
-	if err != nil {
-		return "", err
-	}
-	name := base
-	for i := 2; ; i++ {
-		holder, err := p.holder(ctx, name)
-		switch {
-		case err != nil:
-			return "", err
-		case holder == "":
-			return name, nil
-		case i == 2 && holder != heldByIdentity:
-			return "", fmt.Errorf("%s (username %q) would be %q, which is %s; if it is this person's account, run: pwb users link %s %s: %w",
-				id.Key(), id.Username, name, holder, name, id.Subject, ErrNameTaken)
-		case !p.Register.Suffix:
-			return "", fmt.Errorf("%s (username %q) would be %q, which is %s; see username-collision in pwb.conf(5): %w",
-				id.Key(), id.Username, name, holder, ErrNameTaken)
-		case i > maxNameTries:
-			return "", fmt.Errorf("%s (username %q): %q and %d names beside it are taken: %w", id.Key(), id.Username, base, maxNameTries, ErrNameTaken)
-		}
-		if name, err = base.Suffixed(i); err != nil {
-			return "", err
-		}
-	}
-}
-
-const heldByIdentity = "another identity's, or was"
-
-// holder says whose a name is: "" when it is nobody's.
-func (p *Provisioner) holder(ctx context.Context, name account.Name) (string, error) {
-	given, err := p.Store.NameGiven(ctx, name)
-	if err != nil {
-		return "", err
-	}
-	if given {
-		return heldByIdentity, nil
-	}
-	entry, err := p.Machine.ByName(string(name))
-	if err == nil {
-		return fmt.Sprintf("an account of the machine (uid %d)", entry.UID), nil
-	}
-	gid, groupErr := p.Machine.GroupByName(string(name))
-	if groupErr == nil {
-		return fmt.Sprintf("a group of the machine (gid %d)", gid), nil
-	}
-	if !errors.Is(err, passwd.ErrNotFound) || !errors.Is(groupErr, passwd.ErrNotFound) {
-		return "", fmt.Errorf("is the name %q taken: %w: %w", name, store.ErrUnavailable, errors.Join(err, groupErr))
-	}
-	return "", nil
+// firstComer is somebody who is here for the first time.
+func (p *Provisioner) firstComer(id account.Identity) newcomer {
+	return newcomer{who: fmt.Sprintf("%s (username %q)", id.Key(), id.Username), username: id.Username, subject: id.Subject, suffix: p.Register.Suffix}
 }
 
 func (p *Provisioner) newAccount(ctx context.Context, name account.Name, e Evidence) (*store.New, error) {
@@ -91,31 +37,6 @@ func (p *Provisioner) newAccount(ctx context.Context, name account.Name, e Evide
 		return nil, err
 	}
 	return &store.New{ID: id, Gecos: account.Gecos(e.FullName), Home: path.Join(p.Register.HomePath, string(name)), Shell: p.Register.Shell}, nil
-}
-
-// freeID reserves an id that nobody on the machine has, neither as a user nor as a group: a private group has its user's.
-func (p *Provisioner) freeID(ctx context.Context, start uint32) (uint32, error) {
-	var taken []account.IDRange
-	if p.Register.Subordinate != nil {
-		taken = p.Register.Subordinate()
-	}
-	for range maxIDTries {
-		id, err := p.Store.Reserve(ctx, start, taken)
-		if err != nil {
-			return 0, err
-		}
-		_, userErr := p.Machine.ByUID(account.UID(id))
-		_, groupErr := p.Machine.GroupByID(account.GID(id))
-		switch {
-		case userErr == nil || groupErr == nil:
-			continue
-		case !errors.Is(userErr, passwd.ErrNotFound) || !errors.Is(groupErr, passwd.ErrNotFound):
-			return 0, fmt.Errorf("is the id %d taken: %w: %w", id, store.ErrUnavailable, errors.Join(userErr, groupErr))
-		}
-		return id, nil
-	}
-	return 0, fmt.Errorf("%d ids from %d up belong to others on this machine; begin elsewhere (user-provisioning-start-uid): %w",
-		maxIDTries, start, store.ErrExhausted)
 }
 
 // groups says what the store is to make of the memberships that a ticket names. What it does not name is nobody's business.
@@ -160,21 +81,11 @@ func (p *Provisioner) newGroup(ctx context.Context, issuer, object string, used 
 	if err != nil {
 		return store.Group{}, err
 	}
-	name := base
-	for i := 2; ; i++ {
-		holder, err := p.holder(ctx, name)
-		if err != nil {
-			return store.Group{}, err
-		}
-		if holder == "" && !used[name] {
-			break
-		}
-		if i > maxNameTries {
-			return store.Group{}, fmt.Errorf("group %q: %q and %d names beside it are taken: %w", object, base, maxNameTries, ErrNameTaken)
-		}
-		if name, err = base.Suffixed(i); err != nil {
-			return store.Group{}, err
-		}
+	name, err := p.freeName(ctx, fmt.Sprintf("group %q", object), base, func(name account.Name, holder string) (bool, error) {
+		return holder == "" && !used[name], nil
+	})
+	if err != nil {
+		return store.Group{}, err
 	}
 	used[name] = true
 	gid, err := p.freeID(ctx, p.Register.StartGID)
