@@ -1,7 +1,6 @@
 package main
 
 import (
-	"errors"
 	"fmt"
 	"strings"
 	"text/tabwriter"
@@ -9,7 +8,6 @@ import (
 	"github.com/urfave/cli/v2"
 
 	"github.com/pwb-project/pwb/internal/account"
-	"github.com/pwb-project/pwb/internal/passwd"
 	"github.com/pwb-project/pwb/internal/store"
 )
 
@@ -96,10 +94,10 @@ func renameGroup(d *desk) error {
 	if err != nil {
 		return err
 	}
-	if gid, err := others.GroupByName(string(to)); err == nil {
-		return fmt.Errorf("%q is a group of the machine (gid %d)", to, gid)
-	} else if !errors.Is(err, passwd.ErrNotFound) {
+	if holder, err := d.accounts.NameOnMachine(to); err != nil {
 		return err
+	} else if holder != "" {
+		return fmt.Errorf("%q is %s", to, holder)
 	}
 	if err := d.store.RenameGroup(d.Context.Context, g.Name, to); err != nil {
 		return err

@@ -2,12 +2,9 @@ package main
 
 import (
 	"bufio"
-	"encoding/csv"
 	"errors"
 	"fmt"
-	"io"
 	"os"
-	"path"
 	"strconv"
 	"strings"
 	"text/tabwriter"
@@ -17,8 +14,6 @@ import (
 
 	"github.com/pwb-project/pwb/internal/account"
 	"github.com/pwb-project/pwb/internal/config"
-	"github.com/pwb-project/pwb/internal/passwd"
-	"github.com/pwb-project/pwb/internal/snapshot"
 	"github.com/pwb-project/pwb/internal/store"
 	"github.com/pwb-project/pwb/internal/ticket"
 )
@@ -260,130 +255,6 @@ func (d *desk) uidToLink(name account.Name) (account.UID, error) {
 		return 0, fmt.Errorf("account %q has uid %d, below %d (auth-minimum-user-id): it belongs to the system", name, entry.UID, d.config.MinUID)
 	}
 	return entry.UID, nil
-}
-
-func importUsers(d *desk) error {
-	name, err := d.one("FILE")
-	if err != nil {
-		return err
-	}
-	issuer, err := d.issuer()
-	if err != nil {
-		return err
-	}
-	f, err := os.Open(name)
-	if err != nil {
-		return err
-	}
-	defer f.Close()
-	text := bufio.NewReader(io.LimitReader(f, maxImport))
-	read := readImport
-	if first, err := text.Peek(1); err == nil && (first[0] == '{' || first[0] == '[') {
-		read = readWorkbench
-	}
-	all, err := read(text, issuer, d.config.HomePath, d.config.Shell)
-	if err != nil {
-		return fmt.Errorf("%s: %w", name, err)
-	}
-	if d.Bool("dry-run") {
-		fmt.Fprintf(d.out, "%d accounts could be made\n", len(all))
-		return nil
-	}
-	if err := d.store.Import(d.Context.Context, all); err != nil {
-		return err
-	}
-	for _, one := range all {
-		if err := d.changed("import-user", map[string]any{"user": one.Name, "uid": one.ID, "subject": one.Identity.Key()}); err != nil {
-			return err
-		}
-	}
-	fmt.Fprintf(d.out, "%d accounts made\n", len(all))
-	return nil
-}
-
-// readImport reads the lines, and refuses ids and names that belong to others on this machine. Every problem is named at once.
-func readImport(r io.Reader, issuer, homes, shell string) (all []store.Imported, err error) {
-	lines := csv.NewReader(r)
-	lines.FieldsPerRecord, lines.Comment, lines.TrimLeadingSpace = -1, '#', true
-	var problems []error
-	seen := map[uint32]bool{}
-	for {
-		f, err := lines.Read()
-		if errors.Is(err, io.EOF) {
-			return all, errors.Join(problems...)
-		}
-		if err != nil {
-			return nil, err
-		}
-		at, _ := lines.FieldPos(0)
-		one, err := parseImport(f, issuer, homes, shell)
-		if err == nil && seen[one.ID] {
-			err = fmt.Errorf("uid %d is there twice", one.ID)
-		}
-		if err != nil {
-			problems = append(problems, fmt.Errorf("line %d: %w", at, err))
-			continue
-		}
-		seen[one.ID] = true
-		all = append(all, one)
-	}
-}
-
-func parseImport(f []string, issuer, homes, shell string) (one store.Imported, err error) {
-	if len(f) < 3 || len(f) > 6 {
-		return one, fmt.Errorf("%d fields; NAME,UID,SUBJECT are needed, FULL NAME,HOME,SHELL may follow", len(f))
-	}
-	f = append(f, make([]string, 6-len(f))...)
-	if one.Name, err = account.ParseName(f[0]); err != nil {
-		return one, err
-	}
-	id, err := strconv.ParseUint(f[1], 10, 32)
-	if free, ok := account.NextID(uint32(id), nil); err != nil || !ok || free != uint32(id) {
-		return one, fmt.Errorf("uid %q is none that can be given", f[1])
-	}
-	one.Identity.Issuer = issuer
-	if one.Identity.Subject, err = ticket.Subject(issuer, f[2]); err != nil {
-		return one, err
-	}
-	one.New = store.New{ID: uint32(id), Gecos: account.Gecos(f[3]), Home: f[4], Shell: f[5]}
-	if one.Home == "" {
-		one.Home = path.Join(homes, string(one.Name))
-	}
-	if one.Shell == "" {
-		one.Shell = shell
-	}
-	if !path.IsAbs(one.Home) || !path.IsAbs(one.Shell) {
-		return one, fmt.Errorf("home %q and shell %q must be absolute paths", one.Home, one.Shell)
-	}
-	if err := account.CheckHome(one.Home, homes); err != nil {
-		return one, err
-	}
-	u := snapshot.User{Name: string(one.Name), UID: one.ID, GID: one.ID, Gecos: one.Gecos, Home: one.Home, Shell: one.Shell}
-	if err := u.Check(); err != nil {
-		return one, err
-	}
-	return one, freeOnMachine(string(one.Name), one.ID)
-}
-
-func freeOnMachine(name string, id uint32) error {
-	entry, err := others.ByName(name)
-	if err == nil {
-		return fmt.Errorf("%q is an account of the machine (uid %d); remove it from there, or use pwb users link", name, entry.UID)
-	}
-	if !errors.Is(err, passwd.ErrNotFound) {
-		return err
-	}
-	if entry, err = others.ByUID(account.UID(id)); err == nil {
-		return fmt.Errorf("uid %d is %q's on this machine", id, entry.Name)
-	} else if !errors.Is(err, passwd.ErrNotFound) {
-		return err
-	}
-	if group, err := others.GroupByID(account.GID(id)); err == nil {
-		return fmt.Errorf("gid %d is the group %q's on this machine", id, group)
-	} else if !errors.Is(err, passwd.ErrNotFound) {
-		return err
-	}
-	return nil
 }
 
 func previewUsers(d *desk) error {

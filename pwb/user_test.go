@@ -4,7 +4,10 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/pwb-project/pwb/internal/account"
 	"github.com/pwb-project/pwb/internal/config"
+	"github.com/pwb-project/pwb/internal/passwd"
+	"github.com/pwb-project/pwb/internal/provision"
 )
 
 func root0(r *tree) config.Root { return config.Root(r.dir) }
@@ -156,13 +159,40 @@ func TestImportFromWorkbench(t *testing.T) {
 	}
 }
 
+// oneGroup is a machine that has one group and nobody else.
+type oneGroup struct{}
+
+func (oneGroup) ByName(string) (passwd.Entry, error)     { return passwd.Entry{}, passwd.ErrNotFound }
+func (oneGroup) ByUID(account.UID) (passwd.Entry, error) { return passwd.Entry{}, passwd.ErrNotFound }
+func (oneGroup) GroupByID(account.GID) (string, error)   { return "", passwd.ErrNotFound }
+func (oneGroup) GroupByName(name string) (account.GID, error) {
+	if name != "devs" {
+		return 0, passwd.ErrNotFound
+	}
+	return 70009, nil
+}
+func (oneGroup) Groups(string, account.GID) ([]account.GID, error) { return nil, nil }
+
+// An account brings a private group of its name, which must not meet one of the machine's.
+func TestAnImportTakesNoGroupsName(t *testing.T) {
+	in := &intake{accounts: &provision.Provisioner{Machine: oneGroup{}}, issuer: entra, homes: "/home", shell: "/bin/sh"}
+	err := in.readLines(strings.NewReader("devs,70001," + oidA + "\ncarol,70002," + oidB + "\n"))
+	if want := `line 1: "devs" is a group of the machine (gid 70009); remove it from there, or use pwb users link`; err == nil || err.Error() != want {
+		t.Errorf("%v, want %s", err, want)
+	}
+	if len(in.all) != 1 || in.all[0].Name != "carol" {
+		t.Errorf("%+v", in.all)
+	}
+}
+
 func FuzzImport(f *testing.F) {
 	for _, text := range []string{`{"Resources":[{"userName":"c","externalId":"` + oidA + `","` + workbenchURN + `":{"posixUserId":70001,"posixUserName":"c"}}]}`, `[]`, `{}`, "null"} {
 		f.Add(text)
 	}
 	f.Fuzz(func(t *testing.T, text string) {
-		all, err := readWorkbench(strings.NewReader(text), entra, "/home", "/bin/sh")
-		for _, one := range all {
+		in := &intake{accounts: &provision.Provisioner{Machine: oneGroup{}}, issuer: entra, homes: "/home", shell: "/bin/sh"}
+		err := in.readWorkbench(strings.NewReader(text))
+		for _, one := range in.all {
 			if err == nil && (one.ID < 1000 || one.Name == "" || one.Identity.Subject == "") {
 				t.Errorf("%q made %+v", text, one)
 			}
