@@ -226,10 +226,7 @@ func (s *Store) BySubject(ctx context.Context, id account.Identity) (Account, er
 
 func (s *Store) one(ctx context.Context, doing, query string, args ...any) (Account, error) {
 	a, err := scanAccount(s.queryRow(ctx, nil, query, args...))
-	if errors.Is(err, sql.ErrNoRows) {
-		err = ErrNotFound
-	}
-	return a, unavailable(doing, err)
+	return a, unavailable(doing, absent(err))
 }
 
 // Accounts returns all accounts, by name.

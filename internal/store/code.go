@@ -69,13 +69,10 @@ func (s *Store) PutCode(ctx context.Context, c Code) error {
 // mayLogIn refuses accounts that are not there and those that are locked.
 func (s *Store) mayLogIn(ctx context.Context, tx *sql.Tx, name account.Name) error {
 	a, err := scanAccount(s.queryRow(ctx, tx, byName, string(name)))
-	switch {
-	case errors.Is(err, sql.ErrNoRows):
-		return ErrNotFound
-	case err == nil && (!a.Active || !a.Deleted.IsZero()):
+	if err == nil && (!a.Active || !a.Deleted.IsZero()) {
 		return fmt.Errorf("account %q: %w", name, ErrInactive)
 	}
-	return err
+	return absent(err)
 }
 
 // FindCode returns what is known of a code, also of one that was used or has expired: ErrNoCode is for those that never were,

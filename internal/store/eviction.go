@@ -86,10 +86,8 @@ func (s *Store) Purge(ctx context.Context, name account.Name) error {
 	err := s.write(ctx, func(tx *sql.Tx) error {
 		a, err := scanAccount(tx.QueryRowContext(ctx, byName, string(name)))
 		switch {
-		case err == sql.ErrNoRows:
-			return ErrNotFound
 		case err != nil:
-			return err
+			return absent(err)
 		case a.Active && a.Deleted.IsZero():
 			return fmt.Errorf("account %q: %w", name, ErrActive)
 		}

@@ -302,10 +302,8 @@ func (s *Store) NameGiven(ctx context.Context, name account.Name) (given bool, e
 func (s *Store) RenameGroup(ctx context.Context, from, to account.Name) error {
 	err := s.write(ctx, func(tx *sql.Tx) error {
 		var gid account.GID
-		if err := tx.QueryRowContext(ctx, "SELECT gid FROM provider_group WHERE name = ?", string(from)).Scan(&gid); errors.Is(err, sql.ErrNoRows) {
-			return ErrNotFound
-		} else if err != nil {
-			return err
+		if err := tx.QueryRowContext(ctx, "SELECT gid FROM provider_group WHERE name = ?", string(from)).Scan(&gid); err != nil {
+			return absent(err)
 		}
 		if err := giveName(ctx, tx, to, gid); err != nil {
 			return err

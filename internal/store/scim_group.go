@@ -185,25 +185,19 @@ type GroupAmendment struct {
 // AmendGroup changes a group, or nothing when nothing is to change, and returns it before and after, and how many memberships
 // changed. ErrNotFound, ErrNoMember; a Conflict of displayName; ErrTaken of the name for Linux.
 func (s *Store) AmendGroup(ctx context.Context, id string, a GroupAmendment) (before, after ScimGroup, changed int, err error) {
-	var said error
 	err = s.write(ctx, func(tx *sql.Tx) error {
-		before, err = scanScimGroup(s.queryRow(ctx, tx, scimGroupByID, id))
-		if errors.Is(err, sql.ErrNoRows) {
-			return ErrNotFound
-		} else if err != nil {
-			return err
+		if before, err = scanScimGroup(s.queryRow(ctx, tx, scimGroupByID, id)); err != nil {
+			return absent(err)
 		}
 		after = before
 		steps, err := a.Edit(&after, func() ([]Member, error) { return membersOf(ctx, tx, before.GID) })
-		if said = err; said != nil {
-			return said
+		if err != nil {
+			after = before
+			return callers{err}
 		}
 		changed, err = s.amendGroup(ctx, tx, before, &after, steps, a)
 		return err
 	})
-	if said != nil {
-		return before, before, 0, said
-	}
 	return before, after, changed, unavailable("change group "+id, err)
 }
 
@@ -254,16 +248,12 @@ func (s *Store) amendGroup(ctx context.Context, tx *sql.Tx, before ScimGroup, g 
 // DismissGroup takes a group away. Its gid and name are never another's; a group that comes back with the same external id gets
 // them again. may is asked in the transaction. ErrNotFound.
 func (s *Store) DismissGroup(ctx context.Context, id string, may func(ScimGroup) error) (gone ScimGroup, err error) {
-	var said error
 	err = s.write(ctx, func(tx *sql.Tx) error {
-		gone, err = scanScimGroup(s.queryRow(ctx, tx, scimGroupByID, id))
-		if errors.Is(err, sql.ErrNoRows) {
-			return ErrNotFound
-		} else if err != nil {
-			return err
+		if gone, err = scanScimGroup(s.queryRow(ctx, tx, scimGroupByID, id)); err != nil {
+			return absent(err)
 		}
-		if said = may(gone); said != nil {
-			return said
+		if err := may(gone); err != nil {
+			return callers{err}
 		}
 		if _, err := tx.ExecContext(ctx, "DELETE FROM scim_group WHERE id = ?", id); err != nil {
 			return err
@@ -278,9 +268,6 @@ func (s *Store) DismissGroup(ctx context.Context, id string, may func(ScimGroup)
 		_, err = tx.ExecContext(ctx, "UPDATE provider_group SET deleted = ?, revision = ? WHERE gid = ?", s.now().Unix(), revision, gone.GID)
 		return err
 	})
-	if said != nil {
-		return gone, said
-	}
 	return gone, unavailable("delete group "+id, err)
 }
 
@@ -316,13 +303,10 @@ func membersOf(ctx context.Context, q rowsQueryer, gid account.GID) (all []Membe
 // ScimGroup returns a group, with its members when they are wanted, or ErrNotFound.
 func (s *Store) ScimGroup(ctx context.Context, id string, members bool) (ScimGroup, error) {
 	g, err := scanScimGroup(s.queryRow(ctx, nil, scimGroupByID, id))
-	if errors.Is(err, sql.ErrNoRows) {
-		return g, fmt.Errorf("find group %q: %w", id, ErrNotFound)
-	}
 	if err == nil && members {
 		g.Members, err = membersOf(ctx, s.db, g.GID)
 	}
-	return g, unavailable(fmt.Sprintf("find group %q", id), err)
+	return g, unavailable(fmt.Sprintf("find group %q", id), absent(err))
 }
 
 // GroupOf returns the group that an issuer's object stands for, a deleted one too, or ErrNotFound.

@@ -152,26 +152,20 @@ type Amendment struct {
 // Amend changes a user, or nothing when Edit has changed nothing, and returns it before and after. ErrNotFound; a Conflict of
 // userName, or of an externalId that is somebody else's.
 func (s *Store) Amend(ctx context.Context, id string, a Amendment) (before, after ScimUser, err error) {
-	var said error
 	err = s.write(ctx, func(tx *sql.Tx) error {
-		before, err = scanScimUser(s.queryRow(ctx, tx, scimUserByID, id))
-		if errors.Is(err, sql.ErrNoRows) {
-			return ErrNotFound
-		} else if err != nil {
-			return err
+		if before, err = scanScimUser(s.queryRow(ctx, tx, scimUserByID, id)); err != nil {
+			return absent(err)
 		}
 		after = before
-		if said = a.Edit(&after); said != nil {
-			return said
+		if err := a.Edit(&after); err != nil {
+			after = before
+			return callers{err}
 		}
 		if after.UserName == before.UserName && after.ExternalID == before.ExternalID && after.Active == before.Active && string(after.Doc) == string(before.Doc) {
 			return nil
 		}
 		return s.amend(ctx, tx, before, &after, a)
 	})
-	if said != nil {
-		return before, before, said
-	}
 	return before, after, unavailable("change user "+id, err)
 }
 
@@ -225,16 +219,12 @@ func relink(ctx context.Context, tx *sql.Tx, u *ScimUser, id account.Identity) e
 // Dismiss takes a user away, and its account with it: neither name, uid nor home is ever anybody else's. may is asked in the
 // transaction; its error is returned as it is. ErrNotFound.
 func (s *Store) Dismiss(ctx context.Context, id string, may func(ScimUser) error, evict *Eviction) (gone ScimUser, err error) {
-	var said error
 	err = s.write(ctx, func(tx *sql.Tx) error {
-		gone, err = scanScimUser(s.queryRow(ctx, tx, scimUserByID, id))
-		if errors.Is(err, sql.ErrNoRows) {
-			return ErrNotFound
-		} else if err != nil {
-			return err
+		if gone, err = scanScimUser(s.queryRow(ctx, tx, scimUserByID, id)); err != nil {
+			return absent(err)
 		}
-		if said = may(gone); said != nil {
-			return said
+		if err := may(gone); err != nil {
+			return callers{err}
 		}
 		if _, err := tx.ExecContext(ctx, "DELETE FROM scim_user WHERE id = ?", id); err != nil {
 			return err
@@ -252,9 +242,6 @@ func (s *Store) Dismiss(ctx context.Context, id string, may func(ScimUser) error
 		}
 		return s.evict(ctx, tx, gone.Account.Name, false, evict)
 	})
-	if said != nil {
-		return gone, said
-	}
 	return gone, unavailable("delete user "+id, err)
 }
 
@@ -303,15 +290,12 @@ func (s *Store) ScimUserOf(ctx context.Context, name account.Name) (ScimUser, er
 
 func (s *Store) oneScimUser(ctx context.Context, query, arg string, groups bool) (ScimUser, error) {
 	u, err := scanScimUser(s.queryRow(ctx, nil, query, arg))
-	if errors.Is(err, sql.ErrNoRows) {
-		return u, fmt.Errorf("find user %q: %w", arg, ErrNotFound)
-	}
 	if err == nil && groups {
 		one := []ScimUser{u}
 		err = s.fillTeams(ctx, one)
 		u = one[0]
 	}
-	return u, unavailable(fmt.Sprintf("find user %q", arg), err)
+	return u, unavailable(fmt.Sprintf("find user %q", arg), absent(err))
 }
 
 // fillTeams adds the groups that users are in.

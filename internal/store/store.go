@@ -271,11 +271,25 @@ func (s *Store) write(ctx context.Context, do func(*sql.Tx) error) error {
 	return tx.Commit()
 }
 
-// unavailable keeps what the store has decided, and turns everything else into "cannot tell".
+// callers is an error with which a caller has stopped a transaction. The caller gets it back as it was.
+type callers struct{ error }
+
+// absent says of a row that is not there what the store says.
+func absent(err error) error {
+	if errors.Is(err, sql.ErrNoRows) {
+		return ErrNotFound
+	}
+	return err
+}
+
+// unavailable keeps what the store or a caller has decided, and turns everything else into "cannot tell".
 func unavailable(doing string, err error) error {
+	var callers callers
 	switch {
 	case err == nil:
 		return nil
+	case errors.As(err, &callers):
+		return callers.error
 	case errors.Is(err, ErrSpent), errors.Is(err, ErrBound), errors.Is(err, ErrInactive), errors.Is(err, ErrNotFound), errors.Is(err, ErrTaken),
 		errors.Is(err, ErrNoSession), aboutCode(err), errors.Is(err, ErrConflict), errors.Is(err, ErrActive), errors.Is(err, ErrNoMember):
 		return fmt.Errorf("%s: %w", doing, err)
