@@ -15,7 +15,6 @@ import (
 	"os"
 	"strings"
 	"sync"
-	"syscall"
 	"unsafe"
 
 	"github.com/pwb-project/pwb/internal/account"
@@ -111,31 +110,6 @@ func (o *Others) GroupByID(gid account.GID) (string, error) {
 func (o *Others) Groups(name string, gid account.GID) ([]account.GID, error) {
 	o.leaveOut()
 	return Groups(name, gid)
-}
-
-// GroupByID returns the name of the group with that id, with the errors of ByName.
-func GroupByID(gid account.GID) (string, error) {
-	for room := 1024; ; room *= 2 {
-		buf := (*C.char)(C.malloc(C.size_t(room)))
-		grp := (*C.struct_group)(C.malloc(C.sizeof_struct_group))
-		var found *C.struct_group
-		errno := syscall.Errno(C.getgrgid_r(C.gid_t(gid), grp, buf, C.size_t(room), &found))
-		name := ""
-		if found != nil {
-			name = C.GoString(found.gr_name)
-		}
-		C.free(unsafe.Pointer(grp))
-		C.free(unsafe.Pointer(buf))
-		switch {
-		case found != nil:
-			return name, nil
-		case errno == syscall.ERANGE && room < maxGroupBuffer:
-			continue
-		case notFound(errno):
-			return "", fmt.Errorf("look up gid %d: %w", gid, ErrNotFound)
-		}
-		return "", fmt.Errorf("look up gid %d: getgrgid_r: %w", gid, errno)
-	}
 }
 
 // SubordinateIDs returns the ranges that subuid(5) and subgid(5) give to people's containers, below root. A line that is

@@ -95,26 +95,46 @@ func Groups(name string, gid account.GID) ([]account.GID, error) {
 func GroupByName(name string) (account.GID, error) {
 	cname := C.CString(name)
 	defer C.free(unsafe.Pointer(cname))
+	_, gid, err := lookupGroup(func(grp *C.struct_group, buf *C.char, n C.size_t, ret **C.struct_group) C.int {
+		return C.getgrnam_r(cname, grp, buf, n, ret)
+	})
+	if err != nil {
+		return 0, fmt.Errorf("look up group %q: %w", name, err)
+	}
+	return gid, nil
+}
+
+// GroupByID returns the name of the group with that id, with the errors of ByName.
+func GroupByID(gid account.GID) (string, error) {
+	name, _, err := lookupGroup(func(grp *C.struct_group, buf *C.char, n C.size_t, ret **C.struct_group) C.int {
+		return C.getgrgid_r(C.gid_t(gid), grp, buf, n, ret)
+	})
+	if err != nil {
+		return "", fmt.Errorf("look up gid %d: %w", gid, err)
+	}
+	return name, nil
+}
+
+func lookupGroup(call func(*C.struct_group, *C.char, C.size_t, **C.struct_group) C.int) (name string, gid account.GID, err error) {
 	for room := 1024; ; room *= 2 {
 		buf := (*C.char)(C.malloc(C.size_t(room)))
 		grp := (*C.struct_group)(C.malloc(C.sizeof_struct_group)) // C's memory: found will point there
 		var found *C.struct_group
-		errno := syscall.Errno(C.getgrnam_r(cname, grp, buf, C.size_t(room), &found))
-		var gid account.GID
+		errno := syscall.Errno(call(grp, buf, C.size_t(room), &found))
 		if found != nil {
-			gid = account.GID(found.gr_gid)
+			name, gid = C.GoString(found.gr_name), account.GID(found.gr_gid)
 		}
 		C.free(unsafe.Pointer(grp))
 		C.free(unsafe.Pointer(buf))
 		switch {
 		case found != nil:
-			return gid, nil
+			return name, gid, nil
 		case errno == syscall.ERANGE && room < maxGroupBuffer:
 			continue
 		case notFound(errno):
-			return 0, fmt.Errorf("look up group %q: %w", name, ErrNotFound)
+			return "", 0, ErrNotFound
 		}
-		return 0, fmt.Errorf("look up group %q: getgrnam_r: %w", name, errno)
+		return "", 0, errno
 	}
 }
 
