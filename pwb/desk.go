@@ -11,6 +11,7 @@ import (
 
 	"github.com/urfave/cli/v2"
 
+	"github.com/pwb-project/pwb/internal/account"
 	"github.com/pwb-project/pwb/internal/config"
 	"github.com/pwb-project/pwb/internal/provision"
 	"github.com/pwb-project/pwb/internal/store"
@@ -54,6 +55,14 @@ func (d *desk) one(what string) (string, error) {
 		return "", cli.Exit(fmt.Sprintf("%s: one %s", d.Command.FullName(), what), 2)
 	}
 	return d.Args().First(), nil
+}
+
+// account returns the account of a name, which comes with why there is none.
+func (d *desk) account(name string, err error) (store.Account, error) {
+	if err != nil {
+		return store.Account{}, err
+	}
+	return d.store.ByName(d.Context.Context, account.Name(name))
 }
 
 func (d *desk) json(v any) error {

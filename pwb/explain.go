@@ -103,7 +103,7 @@ func (d *desk) answers(name, service string) (all []answerOf) {
 		return all
 	}
 	say("binding", "%s is %s's (username %q), last seen %s", name, a.Identity.Key(), a.Identity.Username, when(a.LastLogin))
-	if s := state(a); s != "active" {
+	if s := a.State(); s != "active" {
 		refuse("state", fmt.Errorf("%s; pwb users %s %s brings it back", s, map[string]string{"locked": "unlock", "deleted": "restore"}[s], name))
 	} else {
 		say("state", "active")

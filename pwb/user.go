@@ -54,21 +54,10 @@ func userCommands() []*cli.Command {
 	}}
 }
 
-// state is an account's, in one word.
-func state(a store.Account) string {
-	switch {
-	case !a.Deleted.IsZero():
-		return "deleted"
-	case !a.Active:
-		return "locked"
-	}
-	return "active"
-}
-
 // asJSON is an account as scripts see it.
 func asJSON(a store.Account) map[string]any {
 	out := map[string]any{
-		"name": a.Name, "state": state(a), "active": a.Active && a.Deleted.IsZero(), "issuer": a.Identity.Issuer, "subject": a.Identity.Subject,
+		"name": a.Name, "state": a.State(), "active": a.Active && a.Deleted.IsZero(), "issuer": a.Identity.Issuer, "subject": a.Identity.Subject,
 		"locked": a.Locked, "deactivated": a.Withdrawn, "managed": a.Managed, "username": a.Identity.Username, "first_login": moment(a.FirstLogin), "last_login": moment(a.LastLogin),
 	}
 	if a.UID != 0 {
@@ -111,17 +100,13 @@ func listUsers(d *desk) error {
 		if a.UID != 0 {
 			uid = strconv.FormatUint(uint64(a.UID), 10)
 		}
-		fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%s\t%s\n", a.Name, uid, state(a), a.Identity.Username, when(a.LastLogin), a.Identity.Key())
+		fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%s\t%s\n", a.Name, uid, a.State(), a.Identity.Username, when(a.LastLogin), a.Identity.Key())
 	}
 	return w.Flush()
 }
 
 func showUser(d *desk) error {
-	name, err := d.one("USER")
-	if err != nil {
-		return err
-	}
-	a, err := d.store.ByName(d.Context.Context, account.Name(name))
+	a, err := d.account(d.one("USER"))
 	if err != nil {
 		return err
 	}
@@ -141,7 +126,7 @@ func showUser(d *desk) error {
 	w := tabwriter.NewWriter(d.out, 0, 8, 2, ' ', 0)
 	row := func(what, format string, args ...any) { fmt.Fprintf(w, what+"\t"+format+"\n", args...) }
 	row("name", "%s", a.Name)
-	row("state", "%s", state(a))
+	row("state", "%s", a.State())
 	row("username", "%s", a.Identity.Username)
 	row("issuer", "%s", a.Identity.Issuer)
 	row("subject", "%s", a.Identity.Subject)
@@ -179,14 +164,11 @@ func setActive(active bool) func(*desk) error {
 
 func setDeleted(deleted bool) func(*desk) error {
 	return func(d *desk) error {
-		name, err := d.one("USER")
+		a, err := d.account(d.one("USER"))
 		if err != nil {
 			return err
 		}
-		a, err := d.store.ByName(d.Context.Context, account.Name(name))
-		if err != nil {
-			return err
-		}
+		name := a.Name
 		if deleted && a.UID == 0 {
 			return fmt.Errorf("account %q is the machine's own: pwb lock-user %s ends its logins with tickets, userdel(8) removes it", name, name)
 		}

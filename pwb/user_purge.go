@@ -32,14 +32,11 @@ func purgeCommand() *cli.Command {
 
 // purgeUser asks first: nothing of this can be taken back.
 func purgeUser(d *desk) error {
-	name, err := d.nameAndFlags("USER")
+	a, err := d.account(d.nameAndFlags("USER"))
 	if err != nil {
 		return err
 	}
-	a, err := d.store.ByName(d.Context.Context, account.Name(name))
-	if err != nil {
-		return err
-	}
+	name := string(a.Name)
 	if a.Active && a.Deleted.IsZero() {
 		return fmt.Errorf("account %q: %w; pwb lock-user %s", name, store.ErrActive, name)
 	}
@@ -135,11 +132,7 @@ func removeHome(home string, a store.Account) error {
 
 // statusOfUser is what decides about a person at this moment, and what is still under way.
 func statusOfUser(d *desk) error {
-	name, err := d.nameAndFlags("USER")
-	if err != nil {
-		return err
-	}
-	a, err := d.store.ByName(d.Context.Context, account.Name(name))
+	a, err := d.account(d.nameAndFlags("USER"))
 	if err != nil {
 		return err
 	}
@@ -151,11 +144,11 @@ func statusOfUser(d *desk) error {
 	if err != nil && !errors.Is(err, store.ErrNotFound) {
 		return err
 	}
-	out := map[string]any{"name": a.Name, "state": state(a), "locked_by_operator": a.Locked, "deactivated_by_provider": a.Withdrawn, "managed": a.Managed, "uid": a.UID}
+	out := map[string]any{"name": a.Name, "state": a.State(), "locked_by_operator": a.Locked, "deactivated_by_provider": a.Withdrawn, "managed": a.Managed, "uid": a.UID}
 	w := tabwriter.NewWriter(d.out, 0, 8, 2, ' ', 0)
 	row := func(what, format string, args ...any) { fmt.Fprintf(w, what+"\t"+format+"\n", args...) }
 	row("name", "%s", a.Name)
-	row("state", "%s", state(a))
+	row("state", "%s", a.State())
 	row("operator", "%s", map[bool]string{true: "locked (pwb unlock-user)", false: "allows it"}[a.Locked])
 	row("provider", "%s", map[bool]string{true: "deactivated", false: "allows it"}[a.Withdrawn])
 	if a.Managed {

@@ -13,7 +13,6 @@ import (
 	"sync"
 	"time"
 
-	"github.com/pwb-project/pwb/internal/store"
 	"github.com/pwb-project/pwb/internal/web"
 )
 
@@ -80,7 +79,6 @@ func loadTemplates() map[string]*template.Template {
 		"day":   day,
 		"iso":   func(t time.Time) string { return t.UTC().Format(time.RFC3339) },
 		"stamp": func(t time.Time) string { return t.UTC().Format(time.DateTime) },
-		"state": state,
 	}
 	frame := template.Must(template.New("frame.html").Funcs(funcs).ParseFS(pageFiles, "page/frame.html"))
 	all := map[string]*template.Template{}
@@ -101,17 +99,6 @@ func day(t time.Time) string {
 		return "never"
 	}
 	return t.Format("2 January 2006, 15:04 MST")
-}
-
-// state is an account's, in one word, as "pwb list-users" says it.
-func state(a store.Account) string {
-	switch {
-	case !a.Deleted.IsZero():
-		return "deleted"
-	case !a.Active:
-		return "locked"
-	}
-	return "active"
 }
 
 // page is what the frame and every page know.

@@ -32,6 +32,17 @@ type Account struct {
 // GID is the account's private group: its number is the uid's, and nothing else has it.
 func (a Account) GID() account.GID { return account.GID(a.UID) }
 
+// State is what the account is, in one word.
+func (a Account) State() string {
+	switch {
+	case !a.Deleted.IsZero():
+		return "deleted"
+	case !a.Active:
+		return "locked"
+	}
+	return "active"
+}
+
 // Known says what the memberships of an account are worth.
 type Known int
 
@@ -231,20 +242,23 @@ func (s *Store) one(ctx context.Context, doing, query string, args ...any) (Acco
 
 // Accounts returns all accounts, by name.
 func (s *Store) Accounts(ctx context.Context) ([]Account, error) {
-	rows, err := s.db.QueryContext(ctx, selectAccount+"ORDER BY name")
+	return s.accounts(ctx, "list the accounts", selectAccount+"ORDER BY name")
+}
+
+func (s *Store) accounts(ctx context.Context, doing, query string, args ...any) (all []Account, err error) {
+	rows, err := s.db.QueryContext(ctx, query, args...)
 	if err != nil {
-		return nil, unavailable("list the accounts", err)
+		return nil, unavailable(doing, err)
 	}
 	defer rows.Close()
-	var all []Account
 	for rows.Next() {
 		a, err := scanAccount(rows)
 		if err != nil {
-			return nil, unavailable("list the accounts", err)
+			return nil, unavailable(doing, err)
 		}
 		all = append(all, a)
 	}
-	return all, unavailable("list the accounts", rows.Err())
+	return all, unavailable(doing, rows.Err())
 }
 
 // SetActive locks an account, or unlocks it; ErrNotFound when there is none of the name.

@@ -123,19 +123,6 @@ func (s *Store) WebKey(ctx context.Context) (key [32]byte, err error) {
 // Search returns accounts by name: those after one, at most limit, whose name, username or full name holds text.
 func (s *Store) Search(ctx context.Context, text string, after account.Name, limit int) ([]Account, error) {
 	pattern := "%" + strings.NewReplacer(`\`, `\\`, "%", `\%`, "_", `\_`).Replace(text) + "%"
-	rows, err := s.db.QueryContext(ctx, selectAccount+`WHERE name > ? AND (name LIKE ? ESCAPE '\' OR username LIKE ? ESCAPE '\' OR gecos LIKE ? ESCAPE '\')
+	return s.accounts(ctx, "search the accounts", selectAccount+`WHERE name > ? AND (name LIKE ? ESCAPE '\' OR username LIKE ? ESCAPE '\' OR gecos LIKE ? ESCAPE '\')
 		ORDER BY name LIMIT ?`, string(after), pattern, pattern, pattern, limit)
-	if err != nil {
-		return nil, unavailable("search the accounts", err)
-	}
-	defer rows.Close()
-	var all []Account
-	for rows.Next() {
-		a, err := scanAccount(rows)
-		if err != nil {
-			return nil, unavailable("search the accounts", err)
-		}
-		all = append(all, a)
-	}
-	return all, unavailable("search the accounts", rows.Err())
 }
