@@ -140,21 +140,7 @@ func TestCodesAndProcessesThatAreKilled(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		var mu sync.Mutex
-		var wg sync.WaitGroup
-		for range 2 {
-			wg.Go(func() {
-				for _, n := range spendUntilKilled(t, path, prefix) {
-					mu.Lock()
-					if said[prefix+"-"+n] {
-						t.Errorf("code %s-%s was redeemed twice", prefix, n)
-					}
-					said[prefix+"-"+n] = true
-					mu.Unlock()
-				}
-			})
-		}
-		wg.Wait()
+		spendTogether(t, path, prefix, said)
 	}
 	for key := range said {
 		if err := s.RedeemCode(ctx, sha256.Sum256([]byte(key))); !errors.Is(err, ErrSpent) {

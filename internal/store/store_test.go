@@ -179,22 +179,7 @@ func TestProcessesThatAreKilled(t *testing.T) {
 	_, path := open(t)
 	said := map[string]bool{}
 	for round := range 6 {
-		prefix := fmt.Sprint("round", round)
-		var mu sync.Mutex
-		var wg sync.WaitGroup
-		for range 2 {
-			wg.Go(func() {
-				for _, n := range spendUntilKilled(t, path, prefix) {
-					mu.Lock()
-					if said[prefix+"-"+n] {
-						t.Errorf("ticket %s-%s was spent twice", prefix, n)
-					}
-					said[prefix+"-"+n] = true
-					mu.Unlock()
-				}
-			})
-		}
-		wg.Wait()
+		spendTogether(t, path, fmt.Sprint("round", round), said)
 	}
 	s := openAt(t, path)
 	for ticket := range said {
@@ -205,6 +190,25 @@ func TestProcessesThatAreKilled(t *testing.T) {
 	if len(said) < 20 {
 		t.Errorf("only %d tickets were spent; the test has tested little", len(said))
 	}
+}
+
+// spendTogether has two processes spend what begins with prefix, and adds to said what they have said is spent.
+func spendTogether(t *testing.T, path, prefix string, said map[string]bool) {
+	var mu sync.Mutex // guards said
+	var wg sync.WaitGroup
+	for range 2 {
+		wg.Go(func() {
+			for _, n := range spendUntilKilled(t, path, prefix) {
+				mu.Lock()
+				if said[prefix+"-"+n] {
+					t.Errorf("%s-%s was spent twice", prefix, n)
+				}
+				said[prefix+"-"+n] = true
+				mu.Unlock()
+			}
+		})
+	}
+	wg.Wait()
 }
 
 func spendUntilKilled(t *testing.T, path, prefix string) (spent []string) {
