@@ -29,7 +29,7 @@ func issueCodeCommand() *cli.Command {
 			&cli.StringFlag{Name: "reason", Usage: "`TEXT` for the audit file; required"},
 			&cli.StringFlag{Name: "service", Usage: "the code is good for this PAM `SERVICE` alone"},
 			&cli.StringFlag{Name: "host", Usage: "the code is good on this `HOST` alone"},
-			&cli.DurationFlag{Name: "lifetime", Usage: "how long it is good, up to 15m (default: code-lifetime)"},
+			&cli.DurationFlag{Name: "lifetime", Usage: "how long it is good, up to 15m", DefaultText: "code-lifetime"},
 		},
 		Action: func(c *cli.Context) error {
 			if os.Geteuid() != 0 {
