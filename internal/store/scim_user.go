@@ -3,13 +3,9 @@ package store
 import (
 	"context"
 	"database/sql"
-	"encoding/json"
 	"errors"
 	"fmt"
-	"strings"
 	"time"
-
-	"modernc.org/sqlite"
 
 	"github.com/pwb-project/pwb/internal/account"
 )
@@ -325,59 +321,9 @@ func (s *Store) fillTeams(ctx context.Context, users []ScimUser) error {
 	return rows.Err()
 }
 
-// list is a parameter that stands for many: json_each reads it.
-func list(all []string) string {
-	text, _ := json.Marshal(all) // strings can always be written
-	return string(text)
-}
-
-func null(s string) any {
-	if s == "" {
-		return nil
-	}
-	return s
-}
-
 func issuerOf(id account.Identity) any {
 	if id.Subject == "" {
 		return nil
 	}
 	return id.Issuer
-}
-
-// violates says whether a unique column refused a row.
-func violates(err error, column string) bool {
-	var e *sqlite.Error
-	const unique, primary = 2067, 1555 // SQLITE_CONSTRAINT_UNIQUE, _PRIMARYKEY
-	return errors.As(err, &e) && (e.Code() == unique || e.Code() == primary) && strings.Contains(e.Error(), column)
-}
-
-// maxAsked bounds the statements that are kept compiled: texts follow the shape of clients' filters.
-const maxAsked = 64
-
-// ask is QueryContext with statements that stay compiled.
-func (s *Store) ask(ctx context.Context, query string, args ...any) (*sql.Rows, error) {
-	s.mu.Lock()
-	stmt := s.asked[query]
-	full := len(s.asked) >= maxAsked
-	s.mu.Unlock()
-	if stmt == nil && full {
-		return s.db.QueryContext(ctx, query, args...)
-	}
-	if stmt == nil {
-		made, err := s.db.PrepareContext(ctx, query)
-		if err != nil {
-			return nil, err
-		}
-		s.mu.Lock()
-		if stmt = s.asked[query]; stmt == nil {
-			stmt, s.asked[query] = made, made
-			made = nil
-		}
-		s.mu.Unlock()
-		if made != nil {
-			made.Close()
-		}
-	}
-	return stmt.QueryContext(ctx, args...)
 }

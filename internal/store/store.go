@@ -110,39 +110,6 @@ func Open(ctx context.Context, cfg Config) (*Store, error) {
 	return s, nil
 }
 
-func (s *Store) prepare(ctx context.Context) error {
-	s.statements = map[string]*sql.Stmt{}
-	for _, query := range []string{bySubject, byName, purgeSpent, insertSpent, updateLogin, head, findSession,
-		scimUserByID, scimUserByName, scimGroupByID, updateScimUser, tokenByID} {
-		stmt, err := s.db.PrepareContext(ctx, query)
-		if err != nil {
-			return err
-		}
-		s.statements[query] = stmt
-	}
-	return nil
-}
-
-func (s *Store) queryRow(ctx context.Context, tx *sql.Tx, query string, args ...any) *sql.Row {
-	stmt := s.statements[query]
-	switch {
-	case stmt != nil && tx != nil:
-		return tx.StmtContext(ctx, stmt).QueryRowContext(ctx, args...)
-	case stmt != nil:
-		return stmt.QueryRowContext(ctx, args...)
-	case tx != nil:
-		return tx.QueryRowContext(ctx, query, args...)
-	}
-	return s.db.QueryRowContext(ctx, query, args...)
-}
-
-func (s *Store) exec(ctx context.Context, tx *sql.Tx, query string, args ...any) (sql.Result, error) {
-	if stmt := s.statements[query]; stmt != nil {
-		return tx.StmtContext(ctx, stmt).ExecContext(ctx, args...)
-	}
-	return tx.ExecContext(ctx, query, args...)
-}
-
 // Close closes the database.
 func (s *Store) Close() error {
 	err := s.db.Close()
