@@ -1,17 +1,14 @@
 package provision
 
 import (
-	"bufio"
 	"context"
 	"errors"
 	"fmt"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"slices"
 	"strconv"
 	"strings"
-	"sync"
 	"testing"
 
 	"github.com/pwb-project/pwb/internal/account"
@@ -246,214 +243,11 @@ func TestGroups(t *testing.T) {
 	}
 }
 
-func TestAdmission(t *testing.T) {
-	p := registrar(t)
-	m := p.Machine.(*machine)
-	m.in = map[string][]account.GID{"alice": {1004}}
-	login := func(e Evidence) {
-		t.Helper()
-		e.SpendKey = [32]byte{byte(len(e.Groups.Objects)), 1, byte(e.Identity.Subject[0])}
-		if _, err := p.Login(ctx, e, ""); err != nil {
-			t.Fatal(err)
-		}
-	}
-	login(told(evidence("1", "a", "alice"), true, "analysts"))
-	login(told(evidence("2", "b", "bob"), true, "analysts", "interns"))
-	login(told(evidence("3", "c", "carol"), true, "analysts", "x", "y"))
-	login(told(evidence("4", "c", "carol"), false))
-	login(told(evidence("5", "d", "dave"), true, "data", "sudo"))
-	login(told(evidence("6", "e", "erin"), false)) // an overage from the first ticket on
-	if err := p.Store.(*store.Store).Link(ctx, "local", account.Identity{Issuer: "i", Subject: "l"}); err != nil {
-		t.Fatal(err)
-	}
-	for _, tt := range []struct {
-		name  string
-		rules Admission
-		who   account.Name
-		want  error
-	}{
-		{"no rules", Admission{}, "alice", nil},
-		{"listed", Admission{AllowUsers: []string{"bob", "alice"}}, "alice", nil},
-		{"not listed", Admission{AllowUsers: []string{"bob"}}, "alice", ErrNotAllowed},
-		{"denied, and listed too", Admission{AllowUsers: []string{"alice"}, DenyUsers: []string{"alice"}}, "alice", ErrNotAllowed},
-		{"in the group", Admission{RequiredGroups: []string{"nosuch", "analysts"}}, "alice", nil},
-		{"in a group of the machine", Admission{RequiredGroups: []string{"data"}}, "alice", nil},
-		{"not in the group", Admission{RequiredGroups: []string{"interns"}}, "alice", ErrNotAllowed},
-		{"in a denied group", Admission{DenyGroups: []string{"interns"}, RequiredGroups: []string{"analysts"}}, "bob", ErrNotAllowed},
-		{"in a denied group of the machine", Admission{DenyGroups: []string{"data"}}, "alice", ErrNotAllowed},
-		{"in no denied group", Admission{DenyGroups: []string{"interns"}}, "alice", nil},
-		{"groups unknown, one required", Admission{RequiredGroups: []string{"analysts"}}, "carol", ErrNotAllowed},
-		{"groups unknown, one denied", Admission{DenyGroups: []string{"interns"}}, "carol", ErrNotAllowed},
-		// CVE-2025-49012: anybody who can make a group at the provider can call it "data"; the machine's is another.
-		{"in the provider's group of that name, the machine's is required", Admission{RequiredGroups: []string{"data"}}, "dave", ErrNotAllowed},
-		{"in the provider's group of that name, the machine's is denied", Admission{DenyGroups: []string{"data"}}, "dave", ErrNotAllowed},
-		{"in the provider's group, by our name for it", Admission{RequiredGroups: []string{"data-2"}}, "dave", nil},
-		{"groups never told, one denied", Admission{DenyGroups: []string{"interns"}}, "erin", ErrNotAllowed},
-		{"groups never told, one required", Admission{RequiredGroups: []string{"analysts"}}, "erin", ErrNotAllowed},
-		{"groups never told, one of the machine's denied", Admission{DenyGroups: []string{"data"}}, "erin", nil},
-		{"a linked account, the provider's groups are not kept", Admission{DenyGroups: []string{"interns"}}, "local", ErrNotAllowed},
-		{"a linked account, one of the machine's denied", Admission{DenyGroups: []string{"data"}}, "local", nil},
-		{"groups unknown, one of the machine's denied", Admission{DenyGroups: []string{"data"}}, "carol", nil},
-		{"groups unknown, none asked", Admission{AllowUsers: []string{"carol"}}, "carol", nil},
-		{"a directory that is down", Admission{DenyGroups: []string{"slow"}}, "alice", store.ErrUnavailable},
-		{"a directory that is down, required", Admission{RequiredGroups: []string{"slow"}}, "alice", store.ErrUnavailable},
-	} {
-		p.Admission = tt.rules
-		if err := p.Admit(ctx, accountOf(t, p, tt.who)); !errors.Is(err, tt.want) {
-			t.Errorf("%s: Admit(%q) = %v, want %v", tt.name, tt.who, err, tt.want)
-		}
-	}
-}
-
 func TestPublishFailsAndTheLoginWaits(t *testing.T) {
 	p := registrar(t)
 	published := 0
 	p.Publish = func(context.Context) error { published++; return errDown }
 	if name, err := p.Login(ctx, evidence("1", "a", "alice"), "alice"); name != "" || !errors.Is(err, ErrNotShown) || !errors.Is(err, store.ErrUnavailable) || published != 1 {
 		t.Errorf("Login = %q, %v; published %d times", name, err, published)
-	}
-}
-
-// child registers its share of people, for ever new ones, and says each, until it has done them all or is killed.
-func child(path string) {
-	s, err := store.Open(ctx, store.Config{Path: path})
-	if err != nil {
-		fmt.Println("error", err)
-		os.Exit(1)
-	}
-	p := &Provisioner{Store: s, Machine: &machine{}, Register: &Register{FirstLogin: true, StartUID: 1000, StartGID: 1000, HomePath: "/home", Shell: "/bin/sh"}}
-	from, _ := strconv.Atoi(os.Getenv("PWB_PROVISION_FROM"))
-	count, _ := strconv.Atoi(os.Getenv("PWB_PROVISION_COUNT"))
-	var wg sync.WaitGroup
-	var mu sync.Mutex // guards standard output
-	next := make(chan int)
-	for range 4 {
-		wg.Go(func() {
-			for i := range next {
-				who := fmt.Sprintf("p%d", i)
-				name, err := p.Login(ctx, told(evidence(who+" "+os.Getenv("PWB_PROVISION_ROUND"), who, who), true, "all", fmt.Sprintf("team-%d", i%50)), "")
-				mu.Lock()
-				if err != nil {
-					fmt.Println("error", err)
-				} else {
-					fmt.Println("ok", name)
-				}
-				mu.Unlock()
-			}
-		})
-	}
-	for i := range count {
-		next <- from + i
-	}
-	close(next)
-	wg.Wait()
-}
-
-func start(t *testing.T, path, round string, from, count int) (*exec.Cmd, *bufio.Scanner) {
-	t.Helper()
-	cmd := exec.Command(os.Args[0])
-	cmd.Env = append(os.Environ(), "PWB_PROVISION_CHILD="+path, "PWB_PROVISION_ROUND="+round,
-		fmt.Sprintf("PWB_PROVISION_FROM=%d", from), fmt.Sprintf("PWB_PROVISION_COUNT=%d", count), "GORACE=atexit_sleep_ms=0")
-	out, err := cmd.StdoutPipe()
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := cmd.Start(); err != nil {
-		t.Fatal(err)
-	}
-	return cmd, bufio.NewScanner(out)
-}
-
-// whole demands that no id and no name is twice, that every account has its groups, and that private groups are nobody else's.
-func whole(t *testing.T, path string, least int) {
-	t.Helper()
-	s, err := store.Open(ctx, store.Config{Path: path})
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer s.Close()
-	changes, err := s.Changes(ctx, -1)
-	if err != nil || len(changes.Accounts) < least {
-		t.Fatalf("%d accounts, want %d or more; %v", len(changes.Accounts), least, err)
-	}
-	ids, gids := map[account.UID]account.Name{}, map[account.GID]bool{}
-	for _, g := range changes.Groups {
-		if gids[g.GID] {
-			t.Errorf("gid %d is twice", g.GID)
-		}
-		gids[g.GID] = true
-	}
-	for _, a := range changes.Accounts {
-		if other, twice := ids[a.UID]; twice || gids[a.GID()] || a.UID < 1000 {
-			t.Errorf("%q has uid %d, which %q or a group has", a.Name, a.UID, other)
-		}
-		ids[a.UID] = a.Name
-		if len(a.GIDs) != 2 || string(a.Name) != a.Identity.Subject || a.Home != "/home/"+string(a.Name) {
-			t.Errorf("%q is half: %+v", a.Name, a)
-		}
-	}
-}
-
-// Eight processes, 10,000 people who have never been here.
-func TestAStormOfFirstLogins(t *testing.T) {
-	people := stormOfPeople
-	path := filepath.Join(t.TempDir(), "pwb.db")
-	var wg sync.WaitGroup
-	for i := range 8 {
-		share := people / 8
-		cmd, lines := start(t, path, "", i*share, share)
-		wg.Go(func() {
-			for lines.Scan() {
-				if strings.HasPrefix(lines.Text(), "error") {
-					t.Error(lines.Text())
-				}
-			}
-			if err := cmd.Wait(); err != nil {
-				t.Error(err)
-			}
-		})
-	}
-	wg.Wait()
-	whole(t, path, people)
-}
-
-// Processes are killed in the middle of registering people; what was said to be done is done, and the rest can be done again.
-func TestRegisteringProcessesAreKilled(t *testing.T) {
-	path := filepath.Join(t.TempDir(), "pwb.db")
-	done := map[string]bool{}
-	for round := range 12 {
-		var wg sync.WaitGroup
-		var mu sync.Mutex // guards done
-		for i := range 3 {
-			cmd, lines := start(t, path, fmt.Sprint(round), i*500, 500)
-			wg.Go(func() {
-				for n := 0; lines.Scan(); n++ {
-					switch word, name, _ := strings.Cut(lines.Text(), " "); {
-					case word == "ok":
-						mu.Lock()
-						done[name] = true
-						mu.Unlock()
-					case word == "error":
-						t.Error(lines.Text())
-					}
-					if n == 10+round*3 {
-						cmd.Process.Kill()
-					}
-				}
-				cmd.Wait()
-			})
-		}
-		wg.Wait()
-		whole(t, path, len(done))
-	}
-	s, err := store.Open(ctx, store.Config{Path: path})
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer s.Close()
-	for name := range done {
-		if _, err := s.ByName(ctx, account.Name(name)); err != nil {
-			t.Errorf("%q was registered, and is lost: %v", name, err)
-		}
 	}
 }
