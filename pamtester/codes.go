@@ -1,9 +1,6 @@
 package main
 
-import (
-	"strconv"
-	"strings"
-)
+import "strconv"
 
 // codeNames are the names of <security/_pam_types.h>, by number.
 var codeNames = [...]string{
@@ -25,7 +22,7 @@ func (c code) name() string {
 // codeOf reads a code by name, in any case, or by number.
 func codeOf(s string) (code, bool) {
 	for i, name := range codeNames {
-		if strings.EqualFold(s, name) {
+		if lower(s) == lower(name) {
 			return code(i), true
 		}
 	}

@@ -97,13 +97,13 @@ func (p *flagParser) constant() uint32 {
 	if n, err := strconv.ParseInt(p.word, 10, 64); err == nil {
 		return uint32(n)
 	}
-	if digits, ok := strings.CutPrefix(strings.ToLower(p.word), "0x"); ok && p.hex {
+	if digits, ok := strings.CutPrefix(lower(p.word), "0x"); ok && p.hex {
 		if n, err := strconv.ParseUint(digits, 16, 32); err == nil {
 			return uint32(n)
 		}
 	}
 	for _, c := range constants {
-		if len(p.word) <= len(c.name) && strings.EqualFold(p.word, c.name[:len(p.word)]) {
+		if len(p.word) <= len(c.name) && lower(p.word) == lower(c.name[:len(p.word)]) {
 			if len(p.word) < len(c.name) {
 				p.short = append(p.short, p.word+" means "+c.name)
 			}

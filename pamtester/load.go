@@ -25,7 +25,6 @@ import "C"
 import (
 	"slices"
 	"strconv"
-	"strings"
 	"syscall"
 	"time"
 	"unsafe"
@@ -99,7 +98,7 @@ func (s *sequence) plan() (*C.struct_load, bool) {
 }
 
 func (s *sequence) planStep(l *C.struct_load, i int, op operation) bool {
-	name := strings.ToLower(op.name)
+	name := lower(op.name)
 	call, known := calls[name]
 	if name == "sleep" {
 		ms, ok := milliseconds(op.args)
@@ -181,7 +180,7 @@ func (r loadResult) name(n int) string {
 	case n > len(r.steps):
 		return "transaction"
 	}
-	return strings.ToLower(r.steps[n-1].name)
+	return lower(r.steps[n-1].name)
 }
 
 // failures says which steps failed how often.

@@ -130,7 +130,7 @@ func (o *longOptions) setExpect(v string) error {
 	if o.expect == nil {
 		o.expect = map[string]string{}
 	}
-	o.expect[strings.ToLower(op)] = want
+	o.expect[lower(op)] = want
 	return nil
 }
 

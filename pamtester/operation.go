@@ -39,3 +39,15 @@ func cutExpectation(s string) (args, want string, found bool) {
 	}
 	return s[:i+1], s[i+2:], true
 }
+
+// lower is tolower(3) of each byte in the C locale: what libpam and the original go by when capitals do not count. Package strings
+// would take a Kelvin sign for a k, and spoil bytes that are not UTF-8.
+func lower(s string) string {
+	b := []byte(s)
+	for i, c := range b {
+		if 'A' <= c && c <= 'Z' {
+			b[i] = c + 'a' - 'A'
+		}
+	}
+	return string(b)
+}

@@ -2,7 +2,6 @@ package main
 
 import (
 	"strconv"
-	"strings"
 	"time"
 )
 
@@ -68,7 +67,7 @@ func (s *sequence) getEnvList(o object) bool {
 }
 
 func (s *sequence) getItem(o object, name string) bool {
-	item, known := items[strings.ToLower(name)]
+	item, known := items[lower(name)]
 	if !known {
 		return s.fail(ownFailure, `Unknown item type "`+name+`"`)
 	}
@@ -79,7 +78,7 @@ func (s *sequence) getItem(o object, name string) bool {
 	if rc != success {
 		return s.fail(rc, rc.text())
 	}
-	name = strings.ToLower(name)
+	name = lower(name)
 	o.text("item", name)
 	line := name
 	if set {

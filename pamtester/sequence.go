@@ -127,7 +127,7 @@ func (s *sequence) setItems() bool {
 // parseItem reads NAME or NAME=VALUE; no value is nil. The original crashes for a service without one.
 func parseItem(pair string) (item int, value *string, wrong string) {
 	name, v, has := strings.Cut(pair, "=")
-	item, known := items[strings.ToLower(name)]
+	item, known := items[lower(name)]
 	switch {
 	case !known:
 		return 0, nil, `Unknown item type "` + name + `"`
@@ -178,7 +178,7 @@ func (s *sequence) do(op operation) bool {
 	if s.verbose {
 		s.say.err("performing operation - " + op.name)
 	}
-	name := strings.ToLower(op.name)
+	name := lower(op.name)
 	if _, known := done[name]; !known {
 		return s.doOwn(name, op)
 	}

@@ -99,7 +99,7 @@ func (s *sequence) ownService() (text, wrong string) {
 
 // serviceName is what libpam makes of a service: the last part of a path, in small letters.
 func serviceName(s string) string {
-	return strings.ToLower(s[strings.LastIndexByte(s, '/')+1:])
+	return lower(s[strings.LastIndexByte(s, '/')+1:])
 }
 
 func absolute(path string) string {

@@ -17,7 +17,7 @@ const (
 
 func typeOf(word string) moduleType {
 	for i, name := range []string{"auth", "account", "session", "password"} {
-		if strings.EqualFold(word, name) {
+		if lower(word) == name {
 			return moduleType(i + 1)
 		}
 	}
@@ -86,7 +86,7 @@ func parseLine(text string) line {
 	l := line{text: text}
 	var rest string
 	l.typeWord, rest, _ = nextToken(text)
-	if strings.EqualFold(l.typeWord.value, "@include") {
+	if lower(l.typeWord.value) == "@include" {
 		l.kind = atLine
 		l.target, l.rest, _ = nextToken(rest)
 		return l
@@ -99,9 +99,9 @@ func parseLine(text string) line {
 	l.control, rest, hasControl = nextToken(rest)
 	l.target, l.rest, hasTarget = nextToken(rest)
 	switch control := l.control.value; {
-	case hasControl && strings.EqualFold(control, "include"):
+	case hasControl && lower(control) == "include":
 		l.kind = includeLine
-	case hasControl && strings.EqualFold(control, "substack"):
+	case hasControl && lower(control) == "substack":
 		l.kind = substackLine
 	case !hasControl || !hasTarget:
 		l.kind = badLine
@@ -175,7 +175,7 @@ const returnWords = "success open_err symbol_err service_err system_err buf_err 
 func parseActions(control string, given bool) actions {
 	a := all(doUndef)
 	otherwise := doBad
-	switch word := strings.ToLower(control); {
+	switch word := lower(control); {
 	case !given:
 	case word == "required":
 		a[success], a[newAuthtokReqd], a[ignored] = doOK, doOK, doIgnore

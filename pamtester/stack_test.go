@@ -59,6 +59,7 @@ func TestStackAndModule(t *testing.T) {
 	}{
 		{[]string{"--stack", "auth required pam_deny.so", "--stack", "account required pam_permit.so", "x", "bob", "acct_mgmt", "authenticate"}, "pamtester: account management done.\n", "pamtester: Authentication failure\n", 1},
 		{[]string{"--stack", "auth required pam_permit.so\naccount required pam_permit.so", "/a/X", "bob", "acct_mgmt", "authenticate"}, "pamtester: account management done.\npamtester: successfully authenticated\n", "", 0},
+		{[]string{"--stack", "auth required pam_permit.so", "A\xff", "bob", "authenticate", "getitem(service)"}, "pamtester: successfully authenticated\nservice=a\xff\n", "", 0},
 		{[]string{"--module", "pam_debug.so auth=maxtries", "--type", "auth", "x", "bob", "authenticate"}, "auth=maxtries\n", "pamtester: Have exhausted maximum number of retries for service\n", 1},
 		{[]string{"--module", "pam_permit.so", "--type", "auth,session", "x", "bob", "open_session", "acct_mgmt"}, "pamtester: successfully opened a session\n", "pamtester: Permission denied\n", 1},
 		{[]string{"--module", " ", "x", "bob", "acct_mgmt"}, "", "pamtester: --module \" \" names no file\n", 1},
