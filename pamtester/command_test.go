@@ -18,6 +18,9 @@ func TestMain(m *testing.M) {
 	if os.Getenv("PAMTESTER_CHILD") != "" {
 		ownProcess()
 		tracePath = os.Getenv("PAMTESTER_TRACE")
+		if conf := os.Getenv("PAMTESTER_CONF"); conf != "" {
+			systemFolders, pamConf = []string{"/nowhere", "/nowhere/else"}, conf
+		}
 		os.Exit(run("pamtester", os.Args[1:]))
 	}
 	nstest.Main(m, "/mnt", "/run", "/var/log")

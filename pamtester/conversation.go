@@ -98,6 +98,23 @@ func (v *conversation) record() int {
 	return int(C.conversation_record(v.c))
 }
 
+// keep lays a text into the record, for the module that traces, and says where.
+func (v *conversation) keep(text string) (at int64, err error) {
+	at = v.read
+	for rest := []byte(text); len(rest) > 0; {
+		n, err := syscall.Write(int(v.c.record), rest)
+		if err == syscall.EINTR {
+			continue
+		}
+		if err != nil {
+			return at, err
+		}
+		rest = rest[n:]
+		v.read += int64(n)
+	}
+	return at, nil
+}
+
 // events returns what happened since the last time.
 func (v *conversation) events() []event {
 	if v.c.record < 0 {

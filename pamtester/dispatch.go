@@ -37,6 +37,7 @@ func (f *serviceFile) unfold(stack *[]step, typ, asked moduleType, depth, level 
 		if l.kind == atLine {
 			*stack = append(*stack, s)
 			if l.into == nil || depth >= maxDepth {
+				*stack = append(*stack, step{failing(l), badLine, depth, level})
 				continue
 			}
 			before := len(*stack)

@@ -80,7 +80,7 @@ func (p *pass) row(i int) []string {
 	if p.calls[i].line >= 0 {
 		took = ms(time.Duration(p.calls[i].ns))
 	}
-	return []string{mark, where, s.control.raw, s.module(), answer, took, o.effect(s)}
+	return []string{mark, where, collapsed(s.control.raw), s.module(), answer, took, o.effect(s)}
 }
 
 // effect says what libpam made of an answer.
@@ -164,7 +164,7 @@ func (p *pass) strayTable(v *services) string {
 	notes := make([][]string, 1)
 	for _, c := range p.stray {
 		l := v.lines[c.line]
-		rows = append(rows, []string{"", l.where(), l.control.raw, l.module(), c.code.name(), ms(time.Duration(c.ns))})
+		rows = append(rows, []string{"", l.where(), collapsed(l.control.raw), l.module(), c.code.name(), ms(time.Duration(c.ns))})
 		notes = append(notes, c.notes(""))
 	}
 	return align(rows, millisecondsColumn, millisecondsColumn, notes) + "    the service files do not explain this order\n"

@@ -2,7 +2,6 @@ package main
 
 import (
 	"os"
-	"strconv"
 	"strings"
 	"syscall"
 )
@@ -12,12 +11,13 @@ import (
 // the folder, so names in includes become absolute paths.
 type services struct {
 	sources []string // folders in which names are looked up
+	system  bool     // those that libpam has built in
 	dir     string   // the copy
 	named   map[string]*serviceFile
 	placed  map[string]*serviceFile // included ones that are no service, by path
 	lines   []*line                 // by id
 	tracer  string                  // the module that traces, or ""
-	record  int                     // descriptor that it reports on
+	talk    *conversation           // on whose record it reports
 	links   map[string]bool
 }
 
@@ -28,11 +28,9 @@ type serviceFile struct {
 	copy    string
 	lines   []*line
 	whole   bool
+	foreign bool // the copy is a link: libpam reads the file itself
 	written bool
 }
-
-// systemFolders are where libpam looks when it is given no folder.
-var systemFolders = []string{"/etc/pam.d", "/usr/lib/pam.d"}
 
 // layServices sets the folder that handles are started with.
 func (s *sequence) layServices() bool {
@@ -43,11 +41,18 @@ func (s *sequence) layServices() bool {
 	if inline == "" && s.confdir == "" && !s.trace {
 		return true
 	}
-	v := &services{sources: systemFolders, named: map[string]*serviceFile{}, placed: map[string]*serviceFile{}, links: map[string]bool{}, record: -1}
+	v := &services{sources: systemFolders, system: s.confdir == "", named: map[string]*serviceFile{}, placed: map[string]*serviceFile{}, links: map[string]bool{}}
 	if s.confdir != "" {
 		v.sources = []string{absolute(s.confdir)}
 	}
-	if inline == "" || s.confdir != "" {
+	switch {
+	case inline != "" && v.system:
+	case v.system && !isFolder(systemFolders[0]) && !isFolder(systemFolders[1]):
+		if serviceName(s.service) == "other" {
+			return s.fail(ownFailure, "--trace: other in "+pamConf+" cannot be traced") // in a folder, libpam would read it twice
+		}
+		v.readPamConf()
+	default:
 		v.readFolders()
 	}
 	if inline != "" {
@@ -62,7 +67,8 @@ func (s *sequence) layServices() bool {
 		if v.tracer, wrong = traceModule(); wrong != "" {
 			return s.fail(ownFailure, wrong)
 		}
-		v.record = s.talk.record()
+		v.talk = s.talk
+		v.talk.record()
 		s.tracer = &tracer{services: v}
 	}
 	if err := v.write(); err != nil {
@@ -111,46 +117,6 @@ func absolute(path string) string {
 		return path
 	}
 	return wd + "/" + path
-}
-
-const maxServiceFile = 1 << 20
-
-// readFolders takes every file that could be a service, as a module may change PAM_SERVICE. The first folder with a name has it.
-func (v *services) readFolders() {
-	for _, dir := range v.sources {
-		entries, err := os.ReadDir(dir)
-		if err != nil {
-			continue // libpam says what it thinks of that
-		}
-		for _, e := range entries {
-			path := dir + "/" + e.Name()
-			if v.named[e.Name()] != nil {
-				continue
-			}
-			if text, ok := readServiceFile(path); ok {
-				v.named[e.Name()] = v.parse(path, e.Name(), text)
-			}
-		}
-	}
-}
-
-func readServiceFile(path string) (string, bool) {
-	info, err := os.Stat(path)
-	if err != nil || !info.Mode().IsRegular() || info.Size() > maxServiceFile {
-		return "", false
-	}
-	text, err := os.ReadFile(path)
-	return string(text), err == nil
-}
-
-func (v *services) parse(path, show, text string) *serviceFile {
-	f := &serviceFile{path: path, show: show}
-	f.lines, f.whole = parseService(text)
-	for _, l := range f.lines {
-		l.file, l.id = f, len(v.lines)
-		v.lines = append(v.lines, l)
-	}
-	return f
 }
 
 // include says whether any file includes another by a name alone.
@@ -222,73 +188,59 @@ func (v *services) writeFile(f *serviceFile) error {
 		return nil
 	}
 	f.written = true
+	keepUntilEnd(f.copy)
+	if f.foreign {
+		return os.Symlink(f.path, f.copy)
+	}
 	var text strings.Builder
-	for i, l := range f.lines {
+	for _, l := range f.lines {
+		if l.long != "" {
+			text.WriteString(l.long)
+			continue
+		}
 		written, err := v.rewrite(l)
 		if err != nil {
 			return err
 		}
-		text.WriteString(written)
-		if i == len(f.lines)-1 && !f.whole {
-			text.WriteByte('\\') // not whole before, not whole now
+		if strings.HasSuffix(written, `\`) {
+			written += " #" // a comment kept it from being a continuation, and does so again
 		}
-		text.WriteByte('\n')
+		text.WriteString(written + "\n")
 	}
-	keepUntilEnd(f.copy)
+	if n := len(f.lines); !f.whole && (n == 0 || f.lines[n-1].long == "") {
+		text.WriteString("\\\n") // not whole before, not whole now
+	}
 	return os.WriteFile(f.copy, []byte(text.String()), 0o600)
 }
 
-// rewrite returns the line that libpam gets for a line.
+// rewrite returns the line that libpam gets for a line. What stands behind the name in an include, nobody reads.
 func (v *services) rewrite(l *line) (string, error) {
 	switch {
 	case l.includes():
-		f, err := v.included(l.target.value)
-		if err != nil {
+		var err error
+		if l.into, err = v.included(l.target.value); err != nil {
 			return "", err
 		}
-		l.into = f
-		to := v.lookup(l.target.value)
-		if f != nil {
-			to = f.copy
+		text := l.typeWord.raw + " " + v.includable(l.target.value, l.into)
+		if l.kind != atLine {
+			text = l.typeWord.raw + " " + l.control.raw + " " + v.includable(l.target.value, l.into)
 		}
-		if l.kind == atLine {
-			return "@include " + to + " " + l.rest, nil
-		}
-		return l.typeWord.raw + " " + l.control.raw + " " + to + " " + l.rest, nil
+		return text, nil
 	case l.kind == moduleLine && v.tracer != "":
 		return v.traced(l)
 	}
 	return l.text, nil
 }
 
-// lookup is the path of an included name: of the first folder that has it, or else of the first folder.
-func (v *services) lookup(name string) string {
-	if strings.HasPrefix(name, "/") {
-		return name
-	}
-	for _, dir := range v.sources {
-		if _, err := os.Stat(dir + "/" + name); err == nil {
-			return dir + "/" + name
-		}
-	}
-	return v.sources[0] + "/" + name
-}
-
-// included is the file that a name in an include stands for, copied; nil when it cannot be read, or need not be copied.
-func (v *services) included(name string) (*serviceFile, error) {
-	if f := v.named[name]; f != nil {
-		return f, nil
-	}
+// includable is what an include of the copy names. Debian's libpam knows of included files in the first folder alone, others of all:
+// a name that is in none but another stays a name, and leads where it led before.
+func (v *services) includable(name string, f *serviceFile) string {
 	path := v.lookup(name)
-	if f := v.placed[path]; f != nil {
-		return f, nil
+	switch {
+	case v.system && path != name && f != nil && v.named[name] == f && !strings.HasPrefix(f.path, systemFolders[0]+"/"):
+		return name
+	case f != nil:
+		return f.copy
 	}
-	text, ok := readServiceFile(path)
-	if !ok {
-		return nil, nil
-	}
-	f := v.parse(path, name, text)
-	f.copy = v.dir + "/i/" + strconv.Itoa(len(v.placed))
-	v.placed[path] = f
-	return f, v.writeFile(f)
+	return path
 }

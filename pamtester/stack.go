@@ -40,6 +40,7 @@ type line struct {
 	file   *serviceFile
 	number int    // where it begins in the file
 	text   string // as libpam sees it
+	long   string // its bytes in the file, when there are more than maxLine: libraries differ in what they make of them
 	kind   lineKind
 	typ    moduleType // anyType: the type was bad, and libpam takes the most sensitive one there is
 
@@ -81,17 +82,26 @@ func nextToken(s string) (t token, rest string, found bool) {
 	return token{s[:i+1], string(value)}, s[i+1:], true
 }
 
+// tokens are the words of s as they are meant.
+func tokens(s string) (all []string) {
+	for t, rest, found := nextToken(s); found; t, rest, found = nextToken(rest) {
+		all = append(all, t.value)
+	}
+	return all
+}
+
 // parseLine tells what a logical line is.
 func parseLine(text string) line {
 	l := line{text: text}
 	var rest string
 	l.typeWord, rest, _ = nextToken(text)
-	if lower(l.typeWord.value) == "@include" {
+	typ := strings.TrimPrefix(l.typeWord.value, "-") // as it stands there, it is for libpam's log alone
+	if lower(typ) == "@include" {
 		l.kind = atLine
 		l.target, l.rest, _ = nextToken(rest)
 		return l
 	}
-	l.typ = typeOf(strings.TrimPrefix(l.typeWord.value, "-"))
+	l.typ = typeOf(typ)
 	if l.typ == anyType {
 		l.kind = badLine
 	}
@@ -110,37 +120,80 @@ func parseLine(text string) line {
 	return l
 }
 
+// maxLine is how much of a line libpam up to 1.5 reads; the rest of a longer one is a line of its own. Later ones read all of it.
+const maxLine = 1023
+
 // parseService splits a file into logical lines. A backslash at the end of a line continues it on the next that is not empty
 // and no comment; a comment ends it. The last line is not whole when the file ends where it should go on: libpam then refuses
 // the file.
 func parseService(text string) (lines []*line, whole bool) {
-	var have string
-	begun := 0 // number of the line that is being continued, or 0
-	for i, physical := range strings.SplitAfter(text, "\n") {
-		visible := strings.TrimLeft(physical, space)
+	r := &lineReader{rest: text, number: 1}
+	for whole = true; whole; {
+		l := r.next()
+		if l == nil {
+			break
+		}
+		lines, whole = append(lines, l), r.whole
+	}
+	return lines, whole
+}
+
+// lineReader takes a service file apart as _pam_assemble_line of libpam does, in a buffer of maxLine bytes.
+type lineReader struct {
+	rest   string
+	number int  // of the line at which rest begins
+	cut    bool // rest begins within a line
+	whole  bool // the last logical line had its end
+}
+
+// physical takes the next line of the file, newline and all, or as much of it as there is room for. What stands behind a NUL is not
+// seen.
+func (r *lineReader) physical(room int) (visible string) {
+	end := strings.IndexByte(r.rest, '\n') + 1
+	if end == 0 {
+		end = len(r.rest)
+	}
+	r.cut = end > room && r.rest[room] != '\n'
+	end = min(end, room)
+	visible, _, _ = strings.Cut(r.rest[:end], "\x00")
+	r.number += strings.Count(r.rest[:end], "\n")
+	r.rest = r.rest[end:]
+	return visible
+}
+
+// next assembles a logical line; nil is the end of the file.
+func (r *lineReader) next() *line {
+	begin, have, begun, long := r.rest, "", 0, r.cut
+	r.whole = false
+	for r.rest != "" && len(have) < maxLine {
+		number := r.number
+		seen := r.physical(maxLine - len(have))
+		long = long || r.cut
+		visible := strings.TrimLeft(seen, space)
 		if visible == "" || visible[0] == '#' {
 			continue
 		}
 		if begun == 0 {
-			begun = i + 1
+			begun = number
 		}
-		before, _, comment := strings.Cut(visible, "#")
-		trimmed := strings.TrimRight(visible, space)
+		before, _, comment := strings.Cut(seen, "#")
+		trimmed := strings.TrimRight(before, space)
 		if !comment && strings.HasSuffix(trimmed, `\`) {
 			have += trimmed[:len(trimmed)-1] + " "
 			continue
 		}
-		l := parseLine(strings.TrimRight(have+before, space))
-		l.number = begun
-		lines = append(lines, &l)
-		have, begun = "", 0
+		have, r.whole = have+trimmed, true
+		break
 	}
 	if begun == 0 {
-		return lines, true
+		return nil
 	}
-	l := parseLine(have)
+	l := parseLine(strings.Trim(have, space))
 	l.number = begun
-	return append(lines, &l), false
+	if long {
+		l.long = begin[:len(begin)-len(r.rest)]
+	}
+	return &l
 }
 
 // actions says for each code what libpam does about it: a number of lines to jump over, or one of these.

@@ -13,7 +13,7 @@ func TestParseService(t *testing.T) {
 	for _, l := range lines {
 		got = append(got, strings.Join([]string{string(rune('0' + l.number)), string(rune('a' + l.kind)), l.typeWord.raw, l.control.value, l.target.value, l.rest}, ","))
 	}
-	want := []string{"2,a,auth,required,a.so, x", "4,a,-account,success=1  default=] bad,b c.so, [d \\] e]", "7,d,@INCLUDE,,inc, z", "8,c,auth,substack,s,", "9,e,bogus,x,y,", "10,e,auth,,,"}
+	want := []string{"2,a,auth,required,a.so, x", "4,a,-account,success=1   default=] bad,b c.so, [d \\] e]", "7,d,@INCLUDE,,inc, z", "8,c,auth,substack,s,", "9,e,bogus,x,y,", "10,e,auth,,,"}
 	want[5] = ":,e,auth,,,"
 	if !slices.Equal(got, want) || !whole {
 		t.Errorf("%q, %v; want %q", got, whole, want)

@@ -35,19 +35,31 @@ func sameOwner(program, file string) bool {
 		f.Mode&syscall.S_IFMT == syscall.S_IFREG && f.Uid == p.Uid && f.Mode&0o022 == 0
 }
 
-// maxTracedLine is how long a line may become: libpam 1.5 takes 1023 bytes.
-const maxTracedLine = 1000
-
 // traced puts the module that traces in the place of a line's own. It stands there under the real one's name, which is the name
-// in libpam's logs, and gets the descriptor, the line and the real module before the arguments, which nobody here reads.
+// in libpam's logs, and gets the descriptor, the line and the real module before the arguments, which nobody here reads. Where
+// that makes the line too long, words stand for module and arguments, and they are in the record.
 func (v *services) traced(l *line) (string, error) {
 	name := l.target.value[strings.LastIndexByte(l.target.value, '/')+1:]
-	if name == "" || strings.ContainsAny(name, space+"[]#\\") || strings.Trim(name, ".") == "" {
+	if dot := strings.LastIndexByte(name, '.'); dot == 0 || name == "" || name == "?" || dot == 1 && name[0] == '?' {
+		return l.text, nil // libpam refuses the whole service
+	}
+	if strings.ContainsAny(name, space+"[]#\\") || name == ".." {
 		name = "pam_trace.so"
 	}
 	link := v.dir + "/m/" + name
-	text := l.typeWord.raw + " " + l.control.raw + " " + link + " " + strconv.Itoa(v.record) + ":" + strconv.Itoa(l.id) + " " + l.target.raw + " " + l.rest
-	if len(text) > maxTracedLine {
+	head := l.typeWord.raw + " " + l.control.raw + " " + link
+	mark := strconv.Itoa(int(v.talk.c.record)) + ":" + strconv.Itoa(l.id)
+	text := head + " " + mark + " " + l.target.raw + " " + l.rest
+	if len(text) > maxLine {
+		words := tokens(l.target.raw + " " + l.rest)
+		kept := strings.Join(words, "\x00") + "\x00"
+		at, err := v.talk.keep(kept)
+		if err != nil {
+			return "", err
+		}
+		text = collapsed(head) + " " + mark + ":" + strconv.FormatInt(at, 10) + ":" + strconv.Itoa(len(kept)) + strings.Repeat(" .", len(words))
+	}
+	if len(text) > maxLine {
 		return l.text, nil
 	}
 	if !v.links[name] {
@@ -58,6 +70,11 @@ func (v *services) traced(l *line) (string, error) {
 		v.links[name] = true
 	}
 	return text, nil
+}
+
+// collapsed makes one blank of many.
+func collapsed(s string) string {
+	return strings.Join(strings.FieldsFunc(s, func(r rune) bool { return strings.ContainsRune(blanks, r) }), " ")
 }
 
 // tracer follows the calls of one handle after the other.

@@ -3,6 +3,9 @@
  * and the real module as the service file names it. It loads that module where libpam would, calls the same function with the
  * arguments that follow, and writes down when it was called, when it came back and with what. It is for pamtester alone.
  *
+ * In a line that would become too long, the first argument is DESCRIPTOR:LINE:OFFSET:SIZE, and the others are as many words that only
+ * stand for those that are there in the descriptor, each with its NUL.
+ *
  * Real modules stay loaded until libpam unloads this one, which is after their data has been cleaned up.
  */
 #define _GNU_SOURCE
@@ -28,11 +31,26 @@ struct loaded {
 
 static struct loaded *all;
 
+/* What was read from the descriptor, kept as long as libpam may look at it. */
+struct kept {
+	struct kept *next;
+	long long at;
+	char text[];
+};
+
+static struct kept *all_kept;
+
 __attribute__((destructor)) static void
 unload(void)
 {
 	struct loaded *m, *next;
+	struct kept *k, *before;
 
+	for (k = all_kept; k != NULL; k = before) {
+		before = k->next;
+		free(k);
+	}
+	all_kept = NULL;
 	for (m = all; m != NULL; m = next) {
 		next = m->next;
 		if (m->handle != NULL)
@@ -65,15 +83,20 @@ load_relative(const char *name)
 	return dlopen(path, RTLD_NOW);
 }
 
+/* Only where there is no file of that name, $ISA is a folder that was compiled in: of Debian, and of others behind a slash. */
 static void *
 load(const char *name)
 {
+	static const char *const folders[] = { "/lib/security", "." };
 	char path[PATH_MAX];
 	const char *isa = strstr(name, "$ISA");
+	void *handle = name[0] == '/' ? dlopen(name, RTLD_NOW) : load_relative(name);
+	int i;
 
-	if (isa != NULL && snprintf(path, sizeof(path), "%.*s.%s", (int)(isa - name), name, isa + 4) < (int)sizeof(path))
-		name = path;
-	return name[0] == '/' ? dlopen(name, RTLD_NOW) : load_relative(name);
+	for (i = 0; handle == NULL && isa != NULL && i < (name[0] == '/' ? 2 : 1); i++)
+		if (snprintf(path, sizeof(path), "%.*s%s%s", (int)(isa - name), name, folders[i], isa + 4) < (int)sizeof(path))
+			handle = dlopen(path, RTLD_NOW);
+	return handle;
 }
 
 static struct loaded *
@@ -103,16 +126,45 @@ find(const char *name)
 	return m;
 }
 
+/* Puts the real words in the place of those that stand for them, also for pam_get_authtok(3), which looks at the same list. */
+static int
+fill_in(int fd, long long at, int size, int argc, const char **argv)
+{
+	struct kept *k = all_kept;
+	char *word;
+	int i;
+
+	while (k != NULL && k->at != at)
+		k = k->next;
+	if (k == NULL) {
+		k = malloc(sizeof(*k) + (size_t)size);
+		if (k == NULL || pread(fd, k->text, (size_t)size, at) != size || k->text[size - 1] != '\0') {
+			free(k);
+			return -1;
+		}
+		k->at = at;
+		k->next = all_kept;
+		all_kept = k;
+	}
+	for (i = 1, word = k->text; i < argc && word < k->text + size; i++, word += strlen(word) + 1)
+		argv[i] = word;
+	return i == argc ? 0 : -1;
+}
+
 static int
 forward(const char *function, pam_handle_t *pamh, int flags, int argc, const char **argv)
 {
-	int fd = -1, line = -1, code = PAM_MODULE_UNKNOWN; /* libpam's answer for a module or function that is not there */
+	int fd = -1, line = -1, size = 0, words, code = PAM_MODULE_UNKNOWN; /* libpam's answer for a module or function that is not there */
+	long long at = 0;
 	const char *why = NULL;
 	struct loaded *module;
 	entry_fn *entry = NULL;
 
 	/* A descriptor that can be asked for seals is pamtester's; a line that strayed into a real service writes into no socket. */
-	if (argc < 2 || sscanf(argv[0], "%d:%d", &fd, &line) != 2 || fcntl(fd, F_GET_SEALS) < 0)
+	words = argc < 2 ? 0 : sscanf(argv[0], "%d:%d:%lld:%d", &fd, &line, &at, &size);
+	if (words < 2 || fcntl(fd, F_GET_SEALS) < 0)
+		return PAM_MODULE_UNKNOWN;
+	if (words == 4 && (size <= 0 || fill_in(fd, at, size, argc, argv) < 0))
 		return PAM_MODULE_UNKNOWN;
 	module = find(argv[1]);
 	event_write(fd, EVENT_ENTER, line, flags, NULL);
