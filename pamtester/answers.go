@@ -3,7 +3,6 @@ package main
 import (
 	"bytes"
 	"strconv"
-	"syscall"
 )
 
 // answer is a line of an answers file: what to answer to the questions that a pattern fits.
@@ -136,29 +135,7 @@ func (s *sequence) leftovers() bool {
 	return all
 }
 
-// readSecretFile reads a whole file into one buffer that never moves, so that it can be wiped.
-func readSecretFile(path string) ([]byte, error) {
-	fd, err := syscall.Open(path, syscall.O_RDONLY|syscall.O_NOCTTY|syscall.O_CLOEXEC, 0)
-	if err != nil {
-		return nil, err
-	}
-	defer syscall.Close(fd)
-	file := make([]byte, maxSecretFile)
-	have := 0
-	for have < len(file) {
-		n, err := syscall.Read(fd, file[have:])
-		if err == syscall.EINTR {
-			continue
-		}
-		if err != nil {
-			return file, err
-		}
-		if n == 0 {
-			return file[:have], nil
-		}
-		have += n
-	}
-	return file, syscall.EFBIG
-}
-
 const maxSecretFile = 1 << 20
+
+// readSecretFile reads a whole file into one buffer that never moves, so that it can be wiped.
+func readSecretFile(path string) ([]byte, error) { return readAll(path, maxSecretFile) }

@@ -101,18 +101,8 @@ func (v *conversation) record() int {
 // keep lays a text into the record, for the module that traces, and says where.
 func (v *conversation) keep(text string) (at int64, err error) {
 	at = v.read
-	for rest := []byte(text); len(rest) > 0; {
-		n, err := syscall.Write(int(v.c.record), rest)
-		if err == syscall.EINTR {
-			continue
-		}
-		if err != nil {
-			return at, err
-		}
-		rest = rest[n:]
-		v.read += int64(n)
-	}
-	return at, nil
+	v.read += int64(len(text))
+	return at, writeFull(int(v.c.record), text)
 }
 
 // events returns what happened since the last time.

@@ -1,6 +1,7 @@
 package main
 
 /*
+#define _GNU_SOURCE
 #include "event.h"
 #include <security/pam_appl.h>
 */

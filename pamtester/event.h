@@ -9,6 +9,8 @@
 #define PAMTESTER_EVENT_H
 
 #include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
 #include <stdint.h>
 #include <string.h>
 #include <sys/uio.h>
@@ -33,7 +35,10 @@ event_put(unsigned char *to, uint64_t value, int bytes)
 		to[i] = (unsigned char)(value >> (8 * i));
 }
 
-/* Writes one record to fd, in one call; -1 is nowhere. errno stays what it was: modules look at it. */
+/*
+ * Writes one record to fd, in one call; -1 is nowhere, and so is what cannot be asked for seals: a module has closed the descriptor, and
+ * this is another. A limit of file sizes loses the record, not the process. errno stays what it was: modules look at it.
+ */
 static inline void
 event_write(int fd, enum event_kind kind, int32_t a, int32_t b, const char *text)
 {
@@ -41,10 +46,14 @@ event_write(int fd, enum event_kind kind, int32_t a, int32_t b, const char *text
 	struct timespec now;
 	struct iovec parts[2];
 	size_t length = text == NULL ? 0 : strnlen(text, EVENT_TEXT_MAX);
+	static const struct timespec at_once = { 0, 0 };
+	sigset_t too_long, mask, pending;
 	int was = errno;
 
-	if (fd < 0)
+	if (fd < 0 || fcntl(fd, F_GET_SEALS) < 0) {
+		errno = was;
 		return;
+	}
 	clock_gettime(CLOCK_MONOTONIC, &now);
 	event_put(head, EVENT_HEAD + length, 4);
 	event_put(head + 4, (uint64_t)kind, 4);
@@ -55,8 +64,15 @@ event_write(int fd, enum event_kind kind, int32_t a, int32_t b, const char *text
 	parts[0].iov_len = sizeof(head);
 	parts[1].iov_base = (void *)(uintptr_t)text;
 	parts[1].iov_len = length;
+	sigemptyset(&too_long);
+	sigaddset(&too_long, SIGXFSZ);
+	sigpending(&pending);
+	pthread_sigmask(SIG_BLOCK, &too_long, &mask);
 	while (writev(fd, parts, 2) < 0 && errno == EINTR)
 		;
+	if (!sigismember(&pending, SIGXFSZ))
+		sigtimedwait(&too_long, NULL, &at_once);
+	pthread_sigmask(SIG_SETMASK, &mask, NULL);
 	errno = was;
 }
 

@@ -4,6 +4,7 @@
 #include "process.h"
 
 #include <errno.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <sys/mman.h>
 #include <sys/wait.h>
@@ -62,8 +63,8 @@ load_free(struct load *l)
 	free(l);
 }
 
-int
-load_call(pam_handle_t *pamh, enum load_call call, int flags)
+static int
+make_call(pam_handle_t *pamh, enum load_call call, int flags)
 {
 	switch (call) {
 	case LOAD_AUTHENTICATE:
@@ -81,6 +82,15 @@ load_call(pam_handle_t *pamh, enum load_call call, int flags)
 	default:
 		return PAM_SYSTEM_ERR;
 	}
+}
+
+int
+load_call(pam_handle_t *pamh, enum load_call call, int flags)
+{
+	int code = make_call(pamh, call, flags);
+
+	fflush(stdout);
+	return code;
 }
 
 /*
@@ -219,6 +229,7 @@ fork_workers(struct load *l)
 		if (child == 0) {
 			process_alone(parent);
 			work(l, w);
+			fflush(stdout);
 			_exit(0);
 		}
 	}

@@ -36,7 +36,7 @@ struct load *load_new(int items, int env, int steps);
 int load_run(struct load *l);
 void load_free(struct load *l);
 
-/* load_call makes one of the six calls. */
+/* load_call makes one of the six calls. What a module left in the buffer of standard output comes before what is said of the call. */
 int load_call(pam_handle_t *pamh, enum load_call call, int flags);
 
 #endif

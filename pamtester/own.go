@@ -2,6 +2,7 @@ package main
 
 import (
 	"strconv"
+	"syscall"
 	"time"
 )
 
@@ -21,7 +22,9 @@ func (s *sequence) doOwn(name string, op operation) bool {
 		if !ok {
 			return s.fail(ownFailure, `sleep: "`+op.args+`" is no number of milliseconds`)
 		}
-		time.Sleep(ms)
+		pause := syscall.NsecToTimespec(ms.Nanoseconds()) // package time would open the poller, see file.go
+		for syscall.Nanosleep(&pause, &pause) == syscall.EINTR {
+		}
 		return s.reportOwn(o)
 	case "end":
 		return s.endHandle(o)

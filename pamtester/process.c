@@ -4,6 +4,7 @@
 #include "conv.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <malloc.h>
 #include <pthread.h>
 #include <signal.h>
@@ -31,6 +32,9 @@ struct kept {
 
 static _Atomic(struct kept *) kept;
 static pthread_t main_thread;
+static int kept_in = -1; /* the folder of all that is kept, wherever a module moves this process */
+static size_t kept_from; /* where the rest of a path begins */
+static pid_t owner;      /* not a child that a module forked */
 static char alarm_word[160];
 
 static const int endings[PROCESS_ENDINGS] = PROCESS_ENDING, crashes[] = { SIGSEGV, SIGBUS, SIGFPE, SIGILL, SIGABRT };
@@ -66,13 +70,16 @@ process_files(void)
 	return files_at_start;
 }
 
-void
+__attribute__((destructor)) void
 process_clean(void)
 {
 	const struct kept *k;
 
+	if (getpid() != owner)
+		return;
 	for (k = atomic_load(&kept); k != NULL; k = k->before)
-		if (unlink(k->path) < 0)
+		if (unlinkat(kept_in, k->path + kept_from, 0) < 0 && unlinkat(kept_in, k->path + kept_from, AT_REMOVEDIR) < 0 &&
+		    unlink(k->path) < 0) /* a module has closed the folder */
 			rmdir(k->path);
 }
 
@@ -150,13 +157,19 @@ process_keep(const char *path)
 int
 process_folder(char *template)
 {
+	char *slash = strrchr(template, '/');
 	int error = 0;
 	sigset_t mask;
 
+	kept_from = (size_t)(slash - template) + 1;
+	*slash = '\0';
+	kept_in = open(template, O_PATH | O_DIRECTORY | O_CLOEXEC);
+	*slash = '/';
+	owner = getpid();
 	/* From here on a signal waits: a folder that is there is one that will be removed. */
 	watch();
 	block(&mask);
-	if (mkdtemp(template) == NULL)
+	if (kept_in < 0 || mkdtemp(template) == NULL)
 		error = errno;
 	else
 		process_keep(template);
@@ -167,7 +180,6 @@ process_folder(char *template)
 void
 process_alone(pid_t parent)
 {
-	atomic_store(&kept, NULL);
 	prctl(PR_SET_PDEATHSIG, SIGKILL);
 	if (getppid() != parent) /* it died before that */
 		_exit(1);

@@ -18,14 +18,15 @@ void process_restore(void);
 struct rlimit process_files(void);
 
 /*
- * process_folder is mkdtemp(3), 0 or a negative errno, for a folder that is removed at the end, also when a signal ends this process.
- * process_keep names what is to be removed with it, before the main thread makes it. process_clean removes all, the last named first.
+ * process_folder is mkdtemp(3), 0 or a negative errno, for a folder that is removed at the end, also when a signal ends this process
+ * or a module calls exit(3). process_keep names what in it is to be removed with it, before it is made. process_clean removes all, the
+ * last named first, in this process and in no child of it.
  */
 int process_folder(char *template);
 void process_keep(const char *path);
 void process_clean(void);
 
-/* process_alone makes a forked child forget them, and die with its parent. */
+/* process_alone makes a forked child die with its parent. */
 void process_alone(pid_t parent);
 
 /* process_alarm ends this process by SIGALRM, with a word on standard error. */

@@ -43,9 +43,12 @@ on_stop(int signal)
 void
 conversation_say(int fd, const char *text)
 {
-	size_t left = text == NULL ? 0 : strlen(text);
+	size_t left;
 	ssize_t n;
 
+	if (text == NULL)
+		text = "(null)"; /* as printf(3), and so misc_conv(3) */
+	left = strlen(text);
 	while (left > 0) {
 		n = write(fd, text, left);
 		if (n < 0 && errno == EINTR)

@@ -1,7 +1,5 @@
 package main
 
-import "syscall"
-
 // speaker writes messages, each at once: in a pipe they come in the order in which they were said.
 type speaker struct {
 	program string
@@ -10,18 +8,8 @@ type speaker struct {
 }
 
 func (s *speaker) raw(fd int, text string) {
-	for len(text) > 0 {
-		n, err := syscall.Write(fd, []byte(text))
-		if err == syscall.EINTR {
-			continue
-		}
-		if err != nil {
-			if fd == 1 && s.failed == nil {
-				s.failed = err
-			}
-			return
-		}
-		text = text[n:]
+	if err := writeFull(fd, text); err != nil && fd == 1 && s.failed == nil {
+		s.failed = err
 	}
 }
 

@@ -210,7 +210,7 @@ func (v *services) writeFile(f *serviceFile) error {
 	if n := len(f.lines); !f.whole && (n == 0 || f.lines[n-1].long == "") {
 		text.WriteString("\\\n") // not whole before, not whole now
 	}
-	return os.WriteFile(f.copy, []byte(text.String()), 0o600)
+	return writeAll(f.copy, text.String())
 }
 
 // rewrite returns the line that libpam gets for a line. What stands behind the name in an include, nobody reads.

@@ -25,14 +25,14 @@ func isFolder(path string) bool {
 // readFolders takes every file that could be a service, as a module may change PAM_SERVICE. The first folder with a name has it.
 func (v *services) readFolders() {
 	for _, dir := range v.sources {
-		entries, err := os.ReadDir(dir)
+		names, err := readNames(dir)
 		if err != nil {
 			continue // libpam says what it thinks of that
 		}
-		for _, e := range entries {
-			if v.named[e.Name()] == nil {
-				if f := v.readFile(dir+"/"+e.Name(), e.Name()); f != nil {
-					v.named[e.Name()] = f
+		for _, name := range names {
+			if v.named[name] == nil {
+				if f := v.readFile(dir+"/"+name, name); f != nil {
+					v.named[name] = f
 				}
 			}
 		}
@@ -49,7 +49,7 @@ func (v *services) readFile(path, show string) *serviceFile {
 	if !info.Mode().IsRegular() || info.Size() > maxServiceFile {
 		return &serviceFile{path: path, show: show, whole: true, foreign: true}
 	}
-	text, err := os.ReadFile(path)
+	text, err := readAll(path, int(info.Size()))
 	if err != nil {
 		return nil
 	}

@@ -5,6 +5,7 @@ package main
 #cgo LDFLAGS: -lpam
 #include "conv.h"
 #include "load.h"
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -86,6 +87,7 @@ func start(service, user, confdir string, talk *conversation) (*transaction, cod
 // end is pam_end(3) with the status of the last call: modules clean up by it.
 func (t *transaction) end() code {
 	rc := C.pam_end(t.pamh, C.int(t.last))
+	C.fflush(C.stdout)
 	C.free(unsafe.Pointer(t.conv))
 	return code(rc)
 }

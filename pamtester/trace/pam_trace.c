@@ -12,7 +12,6 @@
 #include "../event.h"
 
 #include <dlfcn.h>
-#include <fcntl.h>
 #include <limits.h>
 #include <security/pam_modules.h>
 #include <stdio.h>
@@ -160,9 +159,9 @@ forward(const char *function, pam_handle_t *pamh, int flags, int argc, const cha
 	struct loaded *module;
 	entry_fn *entry = NULL;
 
-	/* A descriptor that can be asked for seals is pamtester's; a line that strayed into a real service writes into no socket. */
+	/* Whether there is anybody to report to or not, the real module is called. */
 	words = argc < 2 ? 0 : sscanf(argv[0], "%d:%d:%lld:%d", &fd, &line, &at, &size);
-	if (words < 2 || fcntl(fd, F_GET_SEALS) < 0)
+	if (words < 2)
 		return PAM_MODULE_UNKNOWN;
 	if (words == 4 && (size <= 0 || fill_in(fd, at, size, argc, argv) < 0))
 		return PAM_MODULE_UNKNOWN;
