@@ -45,6 +45,9 @@ func (f *serviceFile) unfold(stack *[]step, typ, asked moduleType, depth, level 
 			if len(*stack) == before {
 				*stack = (*stack)[:before-1] // a file without a line of this type
 			}
+			if !l.into.whole {
+				*stack = append(*stack, step{failing(l), badLine, depth, level})
+			}
 			continue
 		}
 		is := l.typ
@@ -65,7 +68,9 @@ func (f *serviceFile) unfold(stack *[]step, typ, asked moduleType, depth, level 
 			*stack = append(*stack, s)
 			if l.into != nil && depth < maxDepth && inner < maxLevel {
 				l.into.unfold(stack, typ, typ, depth+1, inner)
-				continue
+				if l.into.whole {
+					continue
+				}
 			}
 			s.kind = badLine
 			s.line = failing(l)

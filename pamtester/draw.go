@@ -110,7 +110,10 @@ func (o outcome) effect(s step) string {
 	if o.cached != o.code {
 		text += " (by the earlier " + o.cached.name() + ")"
 	}
-	if s.kind == badLine {
+	switch {
+	case s.kind == badLine && s.includes():
+		text += " (libpam cannot read this file)"
+	case s.kind == badLine:
 		text += " (libpam cannot read this line)"
 	}
 	return text

@@ -207,8 +207,8 @@ func (v *services) writeFile(f *serviceFile) error {
 		}
 		text.WriteString(written + "\n")
 	}
-	if n := len(f.lines); !f.whole && (n == 0 || f.lines[n-1].long == "") {
-		text.WriteString("\\\n") // not whole before, not whole now
+	if !f.whole {
+		text.WriteString("\\\n") // as before
 	}
 	return writeAll(f.copy, text.String())
 }

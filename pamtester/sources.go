@@ -116,8 +116,8 @@ func (v *services) lookup(name string) string {
 	return v.sources[0] + "/" + name
 }
 
-// included is the file that a name in an include stands for, copied; nil when it cannot be read. Lines of pam.conf are in no file that could
-// be included.
+// included is the file that a name in an include stands for, copied; nil when it cannot be read. Lines of pam.conf are in no file
+// that could be included.
 func (v *services) included(name string) (*serviceFile, error) {
 	if f := v.named[name]; f != nil && f.path != pamConf {
 		return f, nil

@@ -124,18 +124,20 @@ func parseLine(text string) line {
 const maxLine = 1023
 
 // parseService splits a file into logical lines. A backslash at the end of a line continues it on the next that is not empty
-// and no comment; a comment ends it. The last line is not whole when the file ends where it should go on: libpam then refuses
-// the file.
+// and no comment; a comment ends it. A file is not whole when it ends where a line should go on: libpam then has the lines before
+// and refuses the file.
 func parseService(text string) (lines []*line, whole bool) {
 	r := &lineReader{rest: text, number: 1}
-	for whole = true; whole; {
+	for {
 		l := r.next()
 		if l == nil {
-			break
+			return lines, true
 		}
-		lines, whole = append(lines, l), r.whole
+		if !r.whole {
+			return lines, false
+		}
+		lines = append(lines, l)
 	}
-	return lines, whole
 }
 
 // lineReader takes a service file apart as _pam_assemble_line of libpam does, in a buffer of maxLine bytes.

@@ -75,7 +75,7 @@ func FuzzService(f *testing.F) {
 	f.Add("auth [success=1 \\\n default=\\]] x.so [a \\] b] # c\n@include x\n-session include y\n")
 	f.Fuzz(func(t *testing.T, text string) {
 		lines, _ := parseService(text)
-		file := &serviceFile{lines: lines}
+		file := &serviceFile{lines: lines, whole: len(text)%2 == 0}
 		for i, l := range lines {
 			l.file, l.id = file, i
 			if l.kind == includeLine || l.kind == atLine || l.kind == substackLine {
