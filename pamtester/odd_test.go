@@ -58,6 +58,7 @@ pam_sm_authenticate(pam_handle_t *pamh, int flags, int argc, const char **argv)
 		printf("not flushed\n");
 	if (strcmp(argv[0], "null") == 0 && pam_get_item(pamh, PAM_CONV, &item) == PAM_SUCCESS && (conv = item) != NULL)
 		conv->conv(1, &messages, &responses, conv->appdata_ptr);
+	free(responses);
 	if (strcmp(argv[0], "fds") == 0)
 		printf("%d descriptors\n", descriptors());
 	return PAM_SUCCESS;
