@@ -81,8 +81,10 @@ test-browser: build build/axe.min.js
 build/axe.min.js: | deps-test
 	mkdir -p build/axe && cd build/axe && npm pack --silent $(AXE) && tar -xzf axe-core-*.tgz && cp package/axe.min.js ../axe.min.js
 
+# The random stacks start a thousand processes of one thread each, in which there is nothing to race and which the detector makes slow.
 test-go: build
-	$(GO) test -vet=off -race -timeout 20m ./...
+	$(GO) test -vet=off -race -timeout 20m -skip '^TestTraceFollowsLibpam$$' ./...
+	$(GO) test -vet=off -run '^TestTraceFollowsLibpam$$' ./pamtester
 	$(GO) test -vet=off -run TestAStormOfFirstLogins ./internal/provision
 	GOFLAGS= $(GO) vet -C demo ./...
 
