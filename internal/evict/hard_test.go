@@ -7,7 +7,9 @@ import (
 	"os"
 	"os/exec"
 	"runtime"
+	"slices"
 	"strings"
+	"sync"
 	"syscall"
 	"testing"
 	"time"
@@ -94,6 +96,54 @@ func TestAForkBomb(t *testing.T) {
 	}
 	b.after(0).said("evict-kill")
 	b.running(0)
+}
+
+// While somebody else starts new ones for the account all the time, those that are there are killed, not only stopped.
+func TestProcessesThatOthersStart(t *testing.T) {
+	needRoot(t)
+	const uid = 54421
+	begin := func() *exec.Cmd {
+		cmd := exec.Command("/bin/sleep", "600")
+		cmd.SysProcAttr = &syscall.SysProcAttr{Credential: &syscall.Credential{Uid: uid, Gid: uid}}
+		if err := cmd.Start(); err != nil {
+			t.Error(err)
+		}
+		return cmd
+	}
+	first := begin()
+	defer first.Process.Kill()
+	done := make(chan struct{})
+	var others [4][]*exec.Cmd
+	var starting sync.WaitGroup
+	for lane := range others {
+		starting.Go(func() {
+			for last := first; ; {
+				select {
+				case <-done:
+					return
+				default:
+				}
+				if state, ours, _ := (Machine{}).of(last.Process.Pid, uid); !ours || state == 'T' { // Kill has seen it
+					last = begin()
+					others[lane] = append(others[lane], last)
+				}
+			}
+		})
+	}
+	Machine{}.Kill(uid) // those who come last are not its fault
+	close(done)
+	starting.Wait()
+	defer func() {
+		for _, o := range slices.Concat(others[:]...) {
+			o.Process.Kill()
+			o.Wait()
+		}
+	}()
+	if state, ours, err := (Machine{}).of(first.Process.Pid, uid); err != nil || ours {
+		t.Errorf("the first is there yet, in state %c; %v", state, err)
+	}
+	first.Process.Kill()
+	first.Wait()
 }
 
 // Where /proc hides other people's processes from this one, nobody is to be called ended.

@@ -63,10 +63,11 @@ func (m Machine) Kill(uid account.UID) error {
 	if err := os.WriteFile(slice, []byte("1"), 0); err != nil && !errors.Is(err, os.ErrNotExist) && !errors.Is(err, os.ErrPermission) {
 		return err
 	}
-	// First they are all stopped: one that is killed makes room for another, where the number of processes is limited.
+	// First they are all stopped: one that is killed makes room for another, where the number of processes is limited. Not for
+	// ever, where others start them: those that are there are killed then.
 	seen, what := map[int]bool{}, unix.SIGSTOP
 	var left []process
-	for range rounds {
+	for n := range rounds {
 		var err error
 		if left, err = m.signal(uid, what); err != nil || len(left) == 0 {
 			return err
@@ -76,7 +77,7 @@ func (m Machine) Kill(uid account.UID) error {
 			seen[p.pid] = true
 		}
 		switch {
-		case len(seen) > before:
+		case len(seen) > before && (what != unix.SIGSTOP || n < rounds/2):
 		case what == unix.SIGSTOP:
 			what = unix.SIGKILL
 		default:
