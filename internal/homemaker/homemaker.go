@@ -192,7 +192,7 @@ func (r *Request) oddjobOptions(args []string) error {
 				}
 				letters = ""
 				if letter == 's' {
-					r.Skel = value
+					r.Skel, r.Empty = value, r.Empty || value == ""
 				} else {
 					r.Umask = &value
 				}
