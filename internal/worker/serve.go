@@ -114,7 +114,7 @@ func (w *Worker) serveSocket(ctx context.Context, sock *net.UnixConn, taken *pla
 }
 
 // tooMany refuses a person who asks all the time, and says so once a minute. The service user publishes as often as it must; who
-// that is, is looked up no more than once for each person's limit, since nobody is let in meanwhile.
+// that is, is not looked up any more for one who is over their own limit, since nobody is let in meanwhile.
 func (w *Worker) tooMany(peer pampwb.Peer) bool {
 	if peer.UID == 0 {
 		return false
