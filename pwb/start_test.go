@@ -19,7 +19,7 @@ func TestStartPreparesNothingForOtherCommands(t *testing.T) {
 	if err != nil {
 		t.Fatalf("%v\n%s", err, out)
 	}
-	const most = 200
+	const most = 1000
 	found := regexp.MustCompile(`(?m)^init (github\.com/pwb-project/\S+) .* (\d+) allocs$`).FindAllStringSubmatch(string(out), -1)
 	if len(found) == 0 {
 		t.Fatalf("no package of ours in the runtime's list:\n%s", out)
