@@ -104,6 +104,8 @@ func (o outcome) effect(s step) string {
 		text = actionNames[-o.action] + ": ends the " + where
 	case o.action == doDone:
 		text = "done, but an earlier line failed"
+	case o.action == doOK && o.code == ignored && o.cached != ignored:
+		text = "ok, but ignored"
 	default:
 		text = actionNames[-o.action]
 	}

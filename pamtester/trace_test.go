@@ -212,6 +212,14 @@ func TestTraceDrawing(t *testing.T) {
 	}
 }
 
+// An answer that is not counted is not said to be, when an earlier one makes it ok.
+func TestTraceOfIgnoreThatWasOk(t *testing.T) {
+	_, drawn, _ := command(t, "auth required pam_permit.so\nauth optional pam_debug.so auth=success cred=ignore\n", "", "--trace", "svc", "bob", "authenticate", "setcred")
+	if !strings.Contains(drawn, "  ok, but ignored (by the earlier PAM_SUCCESS)\n") || !strings.HasSuffix(drawn, ", decided by svc:1\n") {
+		t.Error(drawn)
+	}
+}
+
 // A file that cannot be read is not taken for a line that cannot.
 func TestTraceOfMissingFile(t *testing.T) {
 	_, drawn, _ := command(t, "auth include nosuch\n", "", "--trace", "svc", "bob", "authenticate")
