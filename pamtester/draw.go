@@ -30,17 +30,18 @@ func (s *sequence) drawing(r result) string {
 	return b.String()
 }
 
-// verdict names the line that decided.
+// verdict names the line that decided, or two when nothing tells them apart.
 func (p *pass) verdict() string {
-	if !p.agreed {
+	i := p.decider()
+	switch {
+	case !p.agreed:
 		return ""
+	case p.either != "":
+		return ", decided by " + p.either
+	case i < 0:
+		return ", as no line decided"
 	}
-	for i, o := range p.outcomes {
-		if o.decided {
-			return ", decided by " + p.steps[i].where()
-		}
-	}
-	return ", as no line decided"
+	return ", decided by " + p.named(i)
 }
 
 func (l *line) where() string { return l.file.show + ":" + strconv.Itoa(l.number) }

@@ -81,7 +81,8 @@ func collapsed(s string) string {
 type tracer struct {
 	services   *services
 	service    string
-	quietJumps bool                  // as this libpam was seen to do
+	quietJumps bool // as this libpam does, or the other way while jumpsSeen is false
+	jumpsSeen  bool
 	frozen     map[moduleType][]code // what authenticate and open_session were answered, for the calls that follow them
 }
 
@@ -94,7 +95,8 @@ type pass struct {
 	calls    []called // by step
 	stray    []called // modules that were called out of the order that the files explain
 	status   code
-	agreed   bool // libpam's answer is the one that these steps explain
+	agreed   bool   // libpam's answer is the one that these steps explain
+	either   string // the two lines of which one decided, when nothing tells which
 }
 
 // called is what was recorded of one call of a module.
@@ -135,14 +137,8 @@ func (t *tracer) after(op string, rc code, events []event) []pass {
 	calls := callsIn(events)
 	follow := op == "setcred" || op == "close_session"
 	p, left := t.walk(typ, follow, calls)
-	if follow && !p.explains(rc, left) {
-		// Libraries differ in whether a line that jumps counts as ok here: upstream's does, Debian has a patch.
-		t.quietJumps = !t.quietJumps
-		if other, leftOther := t.walk(typ, follow, calls); other.explains(rc, leftOther) {
-			p, left = other, leftOther
-		} else {
-			t.quietJumps = !t.quietJumps
-		}
+	if follow && !t.jumpsSeen {
+		p, left = t.eitherWay(typ, calls, rc)
 	}
 	if op != "chauthtok" {
 		p.settle(rc, left)
@@ -157,6 +153,40 @@ func (t *tracer) after(op string, rc code, events []event) []pass {
 	second.name = "update"
 	second.settle(rc, left)
 	return []pass{p, second}
+}
+
+// eitherWay tries both rules of libraries, which differ in whether a line that jumps counts as ok in a call that follows another:
+// upstream's does, Debian has a patch. While answers fit both, the two may name different lines.
+func (t *tracer) eitherWay(typ moduleType, calls []called, rc code) (pass, []called) {
+	p, left := t.walk(typ, true, calls)
+	t.quietJumps = !t.quietJumps
+	other, leftOther := t.walk(typ, true, calls)
+	fits, otherFits := p.explains(rc, left), other.explains(rc, leftOther)
+	t.jumpsSeen = fits != otherFits
+	if t.jumpsSeen && otherFits {
+		return other, leftOther
+	}
+	t.quietJumps = !t.quietJumps
+	i, j := p.decider(), other.decider()
+	if fits && otherFits && i != j {
+		p.either = p.named(min(i, j)) + " or " + p.named(max(i, j))
+		if i >= 0 {
+			p.outcomes[i].decided = false
+		}
+	}
+	return p, left
+}
+
+// decider is the step that decided, -1 for none.
+func (p *pass) decider() int {
+	return slices.IndexFunc(p.outcomes, func(o outcome) bool { return o.decided })
+}
+
+func (p *pass) named(step int) string {
+	if step < 0 {
+		return "no line"
+	}
+	return p.steps[step].where()
 }
 
 // explains says whether the walk met every call and ends in libpam's answer.

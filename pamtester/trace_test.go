@@ -212,6 +212,25 @@ func TestTraceDrawing(t *testing.T) {
 	}
 }
 
+// Whether a line that jumps counts as ok in close_session, this libpam has not shown, and its answer is the same: no line is marked.
+func TestTraceOfJumpsThatMayCount(t *testing.T) {
+	_, drawn, _ := command(t, "session required pam_permit.so\nsession [success=1 default=ignore] pam_permit.so\nsession required pam_deny.so\n"+
+		"session optional pam_debug.so open_session=ignore close_session=ignore\n", "", "--trace", "svc", "bob", "open_session", "close_session")
+	_, closing, _ := strings.Cut(drawn, "trace: close_session")
+	if strings.Contains(closing, ">") || !strings.HasSuffix(closing, ", decided by svc:1 or svc:2\n") {
+		t.Error(drawn)
+	}
+	if !strings.Contains(drawn, ", decided by svc:1\n") {
+		t.Error("open_session knows: " + drawn)
+	}
+	// Here the answer tells.
+	_, drawn, status := command(t, "session [success=1] pam_permit.so\nsession required pam_deny.so\n", "", "--trace", "svc", "bob", "open_session=6", "close_session")
+	want := map[int]string{0: ", decided by svc:1\n", 1: ", as no line decided\npamtester: Permission denied\n"}[status]
+	if !strings.HasSuffix(drawn, want) {
+		t.Error(drawn)
+	}
+}
+
 // An answer that is not counted is not said to be, when an earlier one makes it ok.
 func TestTraceOfIgnoreThatWasOk(t *testing.T) {
 	_, drawn, _ := command(t, "auth required pam_permit.so\nauth optional pam_debug.so auth=success cred=ignore\n", "", "--trace", "svc", "bob", "authenticate", "setcred")
