@@ -94,6 +94,7 @@ type outcome struct {
 	cached  code // what was weighed: the code of the call that this one follows, or its own
 	ended   bool // the stack or substack went no further
 	decided bool // the answer of the stack is from here
+	as      code // and is this one, which is not always the module's
 	jumped  bool // over the edge of the stack
 }
 
@@ -170,7 +171,7 @@ func (w *walk) run() (code, bool) {
 
 func (w *walk) mark() {
 	if w.by >= 0 {
-		w.outcomes[w.by].decided = true
+		w.outcomes[w.by].decided, w.outcomes[w.by].as = true, w.status
 	}
 }
 

@@ -110,6 +110,9 @@ func (o outcome) effect(s step) string {
 	default:
 		text = actionNames[-o.action]
 	}
+	if o.decided && !o.jumped && o.as != o.code {
+		text += ", as " + o.as.name()
+	}
 	if o.cached != o.code {
 		text += " (by the earlier " + o.cached.name() + ")"
 	}

@@ -239,6 +239,16 @@ func TestTraceOfIgnoreThatWasOk(t *testing.T) {
 	}
 }
 
+// libpam never answers PAM_IGNORE for a line that refuses: the drawing says what it answers in its place.
+func TestTraceOfIgnoreThatRefuses(t *testing.T) {
+	for _, control := range []string{"[default=die]", "[default=bad]"} {
+		_, drawn, _ := command(t, "auth "+control+" pam_debug.so auth=ignore\n", "", "--trace", "svc", "bob", "authenticate")
+		if !strings.Contains(drawn, ", as PAM_PERM_DENIED\n") || !strings.Contains(drawn, "  = PAM_PERM_DENIED in ") {
+			t.Error(drawn)
+		}
+	}
+}
+
 // A file that cannot be read is not taken for a line that cannot.
 func TestTraceOfMissingFile(t *testing.T) {
 	_, drawn, _ := command(t, "auth include nosuch\n", "", "--trace", "svc", "bob", "authenticate")
