@@ -18,6 +18,7 @@ const marker = "PWB_NSTEST"
 // Main is for TestMain. As root it runs the tests in a private mount namespace with a fresh tmpfs on each of dirs, folders
 // that root alone may write all the way up; as anybody else it runs them here, and Inside is false.
 func Main(m *testing.M, dirs ...string) {
+	attend()
 	if os.Geteuid() != 0 {
 		os.Exit(m.Run())
 	}
@@ -42,6 +43,15 @@ func Need(t testing.TB) {
 	}
 }
 
+// attend takes the signals that a shell's background and nohup(1) ignore, and that the tests' programs would inherit as ignored.
+func attend() {
+	for _, s := range []os.Signal{syscall.SIGINT, syscall.SIGHUP} {
+		if signal.Ignored(s) {
+			signal.Notify(make(chan os.Signal, 1), s)
+		}
+	}
+}
+
 func again() int {
 	self, err := os.Executable()
 	if err != nil {
@@ -52,7 +62,6 @@ func again() int {
 	cmd.Stdin, cmd.Stdout, cmd.Stderr = os.Stdin, os.Stdout, os.Stderr
 	cmd.Env = append(os.Environ(), marker+"=1")
 	cmd.SysProcAttr = &syscall.SysProcAttr{Cloneflags: syscall.CLONE_NEWNS, Pdeathsig: syscall.SIGKILL}
-	signal.Notify(make(chan os.Signal, 1), syscall.SIGINT) // not ignored: the tests' programs would inherit that
 	var exit *exec.ExitError
 	if err := cmd.Run(); errors.As(err, &exit) {
 		return max(exit.ExitCode(), 1)
