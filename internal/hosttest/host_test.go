@@ -120,7 +120,7 @@ func TestTicketsOfAnEarlierModule(t *testing.T) {
 func TestAWorkerInTrouble(t *testing.T) {
 	m := newMachine(t, "")
 	m.start()
-	m.worker.Process.Signal(syscall.SIGSTOP)
+	m.freeze()
 	began := time.Now()
 	m.expect(m.ticket()+"\n", 0, "", pamtester(user, "authenticate")...) // by a worker of its own
 	if took := time.Since(began); took > 8*time.Second {

@@ -13,6 +13,8 @@ import (
 	"testing"
 	"time"
 
+	"golang.org/x/sys/unix"
+
 	"github.com/pwb-project/pwb/internal/nstest"
 	"github.com/pwb-project/pwb/internal/ticket/oidctest"
 	pampwb "github.com/pwb-project/pwb/pam_pwb"
@@ -149,6 +151,22 @@ func (m *machine) start() {
 	m.until("the worker listens", func() bool {
 		b, _ := os.ReadFile(m.log)
 		return strings.Contains(string(b), "msg=listening")
+	})
+}
+
+// freeze stops the worker where it holds up nobody else: not in the middle of a write (README, the risks).
+func (m *machine) freeze() {
+	m.t.Helper()
+	m.until("the worker stands still between two writes", func() bool {
+		m.worker.Process.Signal(syscall.SIGSTOP)
+		stopped := unix.Waitid(unix.P_PID, m.worker.Process.Pid, nil, unix.WSTOPPED, nil)
+		locks, err := os.ReadFile("/proc/locks")
+		held := strings.Count(string(locks), fmt.Sprintf(" WRITE %d ", m.worker.Process.Pid))
+		if err == nil && stopped == nil && held == 1 { // the lock beside its socket
+			return true
+		}
+		m.worker.Process.Signal(syscall.SIGCONT)
+		return false
 	})
 }
 
