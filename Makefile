@@ -132,9 +132,9 @@ install-files:
 	$(INSTALL) -m 0644 build/pam_pwb.so $(DESTDIR)$(pamdir)
 	$(INSTALL) -m 0644 build/libnss_pwb.so.2 $(DESTDIR)$(libdir)
 	$(INSTALL) -m 0644 build/pam_trace.so $(DESTDIR)$(PAM_TRACE)
-	sed 's,/usr/bin/pwb,$(bindir)/pwb,' pwb/systemd/pwb-worker.service >$(DESTDIR)$(unitdir)/pwb-worker.service
-	sed 's,/run/pwb/worker.sock,$(PWB_SOCKET),' pwb/systemd/pwb-worker.socket >$(DESTDIR)$(unitdir)/pwb-worker.socket
-	sed 's,/usr/bin/pwb,$(bindir)/pwb,' pwb/systemd/pwb-serve.service >$(DESTDIR)$(unitdir)/pwb-serve.service
+	sed 's,/usr/bin/pwb,$(bindir)/pwb,' pwb/systemd/pwb-worker.service | $(INSTALL) -m 0644 /dev/stdin $(DESTDIR)$(unitdir)/pwb-worker.service
+	sed 's,/run/pwb/worker.sock,$(PWB_SOCKET),' pwb/systemd/pwb-worker.socket | $(INSTALL) -m 0644 /dev/stdin $(DESTDIR)$(unitdir)/pwb-worker.socket
+	sed 's,/usr/bin/pwb,$(bindir)/pwb,' pwb/systemd/pwb-serve.service | $(INSTALL) -m 0644 /dev/stdin $(DESTDIR)$(unitdir)/pwb-serve.service
 	$(INSTALL) -m 0644 pwb/systemd/pwb-serve.socket $(DESTDIR)$(unitdir)
 	$(INSTALL) -m 0644 pwb/systemd/sysusers.conf $(DESTDIR)$(sysusers)/pwb.conf
 	$(INSTALL) -d $(DESTDIR)/etc/logrotate.d

@@ -103,6 +103,9 @@ func TestFilesThatOnlyRootReads(t *testing.T) {
 	}
 	l := tree(t, guide("", ""))
 	openUp(t, string(l.Root))
+	if err := os.Chmod("/proc/self/exe", 0o755); err != nil { // built under the caller's umask
+		t.Fatal(err)
+	}
 	cmd := exec.Command("/proc/self/exe", "-test.run=^TestFilesThatOnlyRootReads$")
 	cmd.Env = append(os.Environ(), "PWB_CONFIG_ROOT="+string(l.Root))
 	cmd.SysProcAttr = &syscall.SysProcAttr{Credential: &syscall.Credential{Uid: 65534, Gid: 65534}}

@@ -49,6 +49,9 @@ func (b *bench) self(role string) {
 		b.t.Fatal(err)
 	}
 	defer exe.Close()
+	if err := exe.Chmod(0o755); err != nil { // built under the caller's umask
+		b.t.Fatal(err)
+	}
 	cmd := &exec.Cmd{Path: "/proc/self/fd/3", Args: []string{role}, Env: []string{"EVICT_TEST=" + role}, Dir: "/", ExtraFiles: []*os.File{exe}}
 	b.play(cmd)
 }

@@ -17,8 +17,10 @@ const marker = "PWB_NSTEST"
 
 // Main is for TestMain. As root it runs the tests in a private mount namespace with a fresh tmpfs on each of dirs, folders
 // that root alone may write all the way up; as anybody else it runs them here, and Inside is false.
+// The caller's umask and ignored signals are not the tests'.
 func Main(m *testing.M, dirs ...string) {
 	attend()
+	syscall.Umask(0o022)
 	if os.Geteuid() != 0 {
 		os.Exit(m.Run())
 	}
@@ -55,6 +57,10 @@ func attend() {
 func again() int {
 	self, err := os.Executable()
 	if err != nil {
+		fmt.Fprintf(os.Stderr, "nstest: %v\n", err)
+		return 1
+	}
+	if err := os.Chmod(self, 0o755); err != nil { // tests start it again as other users
 		fmt.Fprintf(os.Stderr, "nstest: %v\n", err)
 		return 1
 	}
