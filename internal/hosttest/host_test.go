@@ -137,7 +137,7 @@ func TestAWorkerInTrouble(t *testing.T) {
 	if err := cmd.Start(); err != nil {
 		t.Fatal(err)
 	}
-	<-prompted.seen
+	prompted.wait(t)
 	m.worker.Process.Kill()
 	m.worker.Wait()
 	m.worker = nil
@@ -190,7 +190,7 @@ func TestSignalsReachTheCommand(t *testing.T) {
 	if err := cmd.Start(); err != nil {
 		t.Fatal(err)
 	}
-	<-out.seen
+	out.wait(t)
 	cmd.Process.Signal(syscall.SIGTERM)
 	cmd.Wait()
 	if got := cmd.ProcessState.ExitCode(); got != 17 {
@@ -315,6 +315,15 @@ func (p *promptWatch) Write(b []byte) (int, error) {
 		close(p.seen)
 	}
 	return len(b), nil
+}
+
+func (p *promptWatch) wait(t *testing.T) {
+	t.Helper()
+	select {
+	case <-p.seen:
+	case <-time.After(time.Minute):
+		t.Fatal("the program does not come to its question, or to its word")
+	}
 }
 
 func (p *promptWatch) text() string { return string(p.said) }
