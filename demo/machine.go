@@ -60,6 +60,7 @@ type machine struct {
 
 // prepare lays the private folders over the machine's and installs pwb there, with the same command as anywhere.
 func prepare(private, source string) (*machine, error) {
+	syscall.Umask(0o022) // an ordinary machine, whatever the caller's umask
 	m := &machine{private: private, log: filepath.Join(private, "worker.log")}
 	steps := []struct {
 		what string
