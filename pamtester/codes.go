@@ -1,6 +1,9 @@
 package main
 
-import "strconv"
+import (
+	"strconv"
+	"strings"
+)
 
 // codeNames are the names of <security/_pam_types.h>, by number.
 var codeNames = [...]string{
@@ -28,4 +31,12 @@ func codeOf(s string) (code, bool) {
 	}
 	n, err := strconv.Atoi(s)
 	return code(n), err == nil && n >= 0 && n < len(codeNames)
+}
+
+// word is the code as controls have it.
+func (c code) word() string {
+	if words := strings.Fields(returnWords); c >= 0 && c <= maxCode {
+		return words[c]
+	}
+	return strconv.Itoa(int(c))
 }

@@ -4,7 +4,16 @@ package main
 #include "conv.h"
 #include <stdlib.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <unistd.h>
+
+static int
+terminal_columns(int fd)
+{
+	struct winsize size;
+
+	return ioctl(fd, TIOCGWINSZ, &size) < 0 ? 0 : size.ws_col;
+}
 
 static int
 terminal_name(int fd, char *name, size_t size)
@@ -123,6 +132,15 @@ func (v *conversation) events() []event {
 		all = append(all, buffer[:n]...)
 		v.read += int64(n)
 	}
+}
+
+// terminalColumns is the width of the terminal on a descriptor. Of what is none, and of one that does not know, it is the usual one: what is
+// written to a file does not depend on who looks on.
+func terminalColumns(fd int) int {
+	if n := int(C.terminal_columns(C.int(fd))); n > 0 {
+		return n
+	}
+	return usualWidth
 }
 
 // terminalName is the name that PAM_TTY should have: of the first standard stream that is a terminal, without /dev/.

@@ -5,11 +5,11 @@ import (
 	"strconv"
 	"strings"
 	"time"
-	"unicode/utf8"
 )
 
-// drawing shows a call as libpam went through it, one line for each of the stack, the one that decided marked by >.
-func (s *sequence) drawing(r result) string {
+// drawing shows a call as libpam went through it, one row for each line of the stack, the one that decided marked by >. No row is wider
+// than width but for a word that is.
+func (s *sequence) drawing(r result, width int) string {
 	var b strings.Builder
 	if s.talk.inLine() {
 		b.WriteString("\n")
@@ -19,13 +19,14 @@ func (s *sequence) drawing(r result) string {
 		if p.name != "" {
 			name += " (" + p.name + ")"
 		}
-		b.WriteString("trace: " + name + ", service " + p.service + ", user " + quote(s.user) + ", uid " + strconv.Itoa(os.Geteuid()) + "\n")
-		b.WriteString(p.table(s.tracer.services))
-		b.WriteString("  = " + p.status.name())
+		head := "trace: " + name + ", service " + p.service + ", user " + quote(s.user) + ", uid " + strconv.Itoa(os.Geteuid())
+		foot := "= " + p.status.name()
 		if i == len(r.passes)-1 {
-			b.WriteString(" in " + ms(r.took) + " ms")
+			foot += " in " + ms(r.took) + " ms"
 		}
-		b.WriteString(p.verdict() + "\n")
+		b.WriteString(strings.Join(flow(head, 0, width), "\n") + "\n")
+		b.WriteString(layout(p.rows(s.tracer.services), width))
+		b.WriteString(layout([]row{{texts: []string{foot + p.verdict()}}}, width))
 	}
 	return b.String()
 }
@@ -41,74 +42,103 @@ func (p *pass) verdict() string {
 	case i < 0:
 		return ", as no line decided"
 	}
-	return ", decided by " + p.named(i)
+	decided := ", decided by " + p.named(i)
+	if s := p.steps[i]; s.kind == moduleLine {
+		decided += ", " + s.target.value[strings.LastIndexByte(s.target.value, '/')+1:]
+	}
+	return decided
 }
 
 func (l *line) where() string { return l.file.show + ":" + strconv.Itoa(l.number) }
 
-const millisecondsColumn = 5
-
-// table has a row for each step, and below it what its module said.
-func (p *pass) table(v *services) string {
+// rows are a row for each step, under names of the columns.
+func (p *pass) rows(v *services) []row {
 	if !p.agreed {
-		return p.strayTable(v)
+		return p.strayRows(v)
 	}
-	rows := [][]string{{"", "line", "control", "module", "answer", "ms", "effect"}}
-	notes := make([][]string, 1, len(p.steps)+1)
+	rows := []row{{answer: "answer", effect: "effect", took: "ms", texts: []string{"line"}}}
 	for i, s := range p.steps {
-		rows = append(rows, p.row(i))
-		notes = append(notes, p.calls[i].notes(strings.Repeat("  ", s.depth)))
+		if i+1 < len(p.steps) && p.steps[i+1].kind == badLine && p.steps[i+1].id == s.id && s.kind != badLine {
+			continue // an include of what cannot be read: that says all
+		}
+		rows = append(rows, p.row(i, s))
 	}
-	return align(rows, millisecondsColumn, millisecondsColumn, notes)
+	return rows
 }
 
-func (p *pass) row(i int) []string {
-	s, o := p.steps[i], p.outcomes[i]
-	where := strings.Repeat("  ", s.depth) + s.where()
-	switch s.kind {
+func (p *pass) row(i int, s step) row {
+	o, c := p.outcomes[i], p.calls[i]
+	r := row{depth: s.depth, texts: []string{s.written()}}
+	switch {
+	case s.kind == atLine, s.kind == includeLine, s.kind == substackLine:
+		return r
+	case !o.ran:
+		r.answer = "not run"
+		return r
+	case o.decided:
+		r.decided = true
+	}
+	r.answer, r.effect = o.code.word(), o.word()
+	if c.line >= 0 {
+		r.took = ms(time.Duration(c.ns))
+	}
+	r.texts = append(r.texts, c.notes()...)
+	if o.more(s) != "" {
+		r.texts = append(r.texts, o.effect(s))
+	}
+	return r
+}
+
+// written is a line as it stands in the file, but for its type, which is the call's; of one that libpam cannot read that may be what
+// is wrong.
+func (l *line) written() string {
+	text := l.control.raw + " " + l.target.raw + " " + l.rest
+	switch l.kind {
 	case atLine:
-		return []string{"", where, "@include", s.target.value}
+		text = l.typeWord.raw + " " + l.target.raw
 	case includeLine, substackLine:
-		return []string{"", where, s.control.value, s.target.value}
+		text = l.control.raw + " " + l.target.raw
+	case badLine:
+		text = l.text
 	}
-	mark, answer, took := "", "-", "-"
-	if o.decided {
-		mark = ">"
-	}
-	if o.ran {
-		answer = o.code.name()
-	}
-	if p.calls[i].line >= 0 {
-		took = ms(time.Duration(p.calls[i].ns))
-	}
-	return []string{mark, where, collapsed(s.control.raw), s.module(), answer, took, o.effect(s)}
+	return l.where() + "  " + collapsed(text)
 }
 
 // effect says what libpam made of an answer.
 func (o outcome) effect(s step) string {
-	if !o.ran {
-		return "not run"
+	text := o.word()
+	if o.action > 0 && !o.jumped {
+		text += " over " + strconv.Itoa(o.action)
 	}
+	return text + o.more(s)
+}
+
+// word is the action, as in a control.
+func (o outcome) word() string {
+	switch {
+	case o.code == incomplete:
+		return "to be continued"
+	case o.action > 0:
+		return "jumps"
+	}
+	return actionNames[-o.action]
+}
+
+// more is what the word and the control do not tell.
+func (o outcome) more(s step) (text string) {
 	where := "stack"
 	if s.level > 0 {
 		where = "substack"
 	}
-	var text string
 	switch {
-	case o.code == incomplete:
-		text = "to be continued"
 	case o.jumped:
-		text = "jumps off the end: refused"
-	case o.action > 0:
-		text = "jumps over " + strconv.Itoa(o.action)
+		text = " off the end: refused"
 	case o.ended:
-		text = actionNames[-o.action] + ": ends the " + where
+		text = ": ends the " + where
 	case o.action == doDone:
-		text = "done, but an earlier line failed"
+		text = ", but an earlier line failed"
 	case o.action == doOK && o.code == ignored && o.cached != ignored:
-		text = "ok, but ignored"
-	default:
-		text = actionNames[-o.action]
+		text = ", but ignored"
 	}
 	if o.decided && !o.jumped && o.as != o.code {
 		text += ", as " + o.as.name()
@@ -125,34 +155,23 @@ func (o outcome) effect(s step) string {
 	return text
 }
 
-const maxModuleColumn = 48
-
-// module is the module and its arguments, cut to a column.
-func (l *line) module() string {
-	text := strings.Join(strings.Fields(l.target.value[strings.LastIndexByte(l.target.value, '/')+1:]+" "+l.rest), " ")
-	if utf8.RuneCountInString(text) > maxModuleColumn {
-		text = string([]rune(text)[:maxModuleColumn-3]) + "..."
-	}
-	return text
-}
-
-// notes are the lines below a row.
-func (c called) notes(indent string) []string {
+// notes are what a module said and asked, and why it could not be called.
+func (c called) notes() []string {
 	var notes []string
 	for _, e := range c.said {
 		switch {
 		case e.kind == messageEvent && e.a == errorStyle:
-			notes = append(notes, indent+"error "+quote(e.text))
+			notes = append(notes, "error "+quote(e.text))
 		case e.kind == messageEvent:
-			notes = append(notes, indent+"says "+quote(e.text))
+			notes = append(notes, "says "+quote(e.text))
 		case e.b == 0:
-			notes = append(notes, indent+"asks "+quote(e.text)+" and gets no answer")
+			notes = append(notes, "asks "+quote(e.text)+" and gets no answer")
 		default:
-			notes = append(notes, indent+"asks "+quote(e.text))
+			notes = append(notes, "asks "+quote(e.text))
 		}
 	}
 	if c.why != "" {
-		notes = append(notes, indent+"cannot be called: "+c.reason())
+		notes = append(notes, "cannot be called: "+c.reason())
 	}
 	return notes
 }
@@ -164,57 +183,17 @@ func (c called) reason() string {
 	return c.why
 }
 
-// strayTable is for a call that the files do not explain: it shows what was recorded, and claims nothing.
-func (p *pass) strayTable(v *services) string {
+// strayRows are for a call that the files do not explain: they show what was recorded, and claim nothing.
+func (p *pass) strayRows(v *services) []row {
 	if len(p.stray) == 0 {
-		return "    libpam called no module that is traced\n"
+		return []row{{texts: []string{"libpam called no module that is traced"}}}
 	}
-	rows := [][]string{{"", "line", "control", "module", "answer", "ms"}}
-	notes := make([][]string, 1)
+	rows := []row{{answer: "answer", took: "ms", texts: []string{"line"}}}
 	for _, c := range p.stray {
-		l := v.lines[c.line]
-		rows = append(rows, []string{"", l.where(), collapsed(l.control.raw), l.module(), c.code.name(), ms(time.Duration(c.ns))})
-		notes = append(notes, c.notes(""))
+		texts := append([]string{v.lines[c.line].written()}, c.notes()...)
+		rows = append(rows, row{answer: c.code.word(), took: ms(time.Duration(c.ns)), texts: texts})
 	}
-	return align(rows, millisecondsColumn, millisecondsColumn, notes) + "    the service files do not explain this order\n"
-}
-
-// align sets columns under each other; those of numbers, first to last, stand to the right. Control characters from files and modules
-// never reach the terminal.
-func align(rows [][]string, first, last int, notes [][]string) string {
-	width := make([]int, 8)
-	for _, row := range rows {
-		for i := range row {
-			row[i] = printable(row[i])
-			width[i] = max(width[i], utf8.RuneCountInString(row[i]))
-		}
-	}
-	var b strings.Builder
-	for i, row := range rows {
-		line := "  "
-		for n, cell := range row {
-			pad := strings.Repeat(" ", width[n]-utf8.RuneCountInString(cell))
-			if n >= first && n <= last {
-				line += pad + cell + "  "
-			} else {
-				line += cell + pad + "  "
-			}
-		}
-		b.WriteString(strings.TrimRight(line, " ") + "\n")
-		for _, note := range notes[i] {
-			b.WriteString("         " + printable(note) + "\n")
-		}
-	}
-	return b.String()
-}
-
-func printable(s string) string {
-	return strings.Map(func(r rune) rune {
-		if r < ' ' || r == 0x7f || r >= 0x80 && r < 0xa0 {
-			return '?'
-		}
-		return r
-	}, s)
+	return append(rows, row{texts: []string{"the service files do not explain this order"}})
 }
 
 // traced is the drawing as data.

@@ -25,6 +25,7 @@ import "C"
 import (
 	"slices"
 	"strconv"
+	"strings"
 	"syscall"
 	"time"
 	"unsafe"
@@ -239,7 +240,30 @@ func (r loadResult) table() string {
 	}
 	return strconv.Itoa(int(r.load.repeat)) + " transactions by " + processes + " in " + ms(r.took) + " ms, " +
 		strconv.FormatFloat(float64(r.load.repeat)/r.took.Seconds(), 'f', 1, 64) + " a second, " +
-		ms(r.cpu/time.Duration(int(r.load.repeat)+r.warmup*int(r.load.workers))) + " ms of CPU each; in ms:\n" + align(rows, 2, 2+len(percentiles), make([][]string, len(rows)))
+		ms(r.cpu/time.Duration(int(r.load.repeat)+r.warmup*int(r.load.workers))) + " ms of CPU each; in ms:\n" + align(rows)
+}
+
+// align sets columns under each other; those of numbers, behind the second, stand to the right.
+func align(rows [][]string) string {
+	width := make([]int, 8)
+	for _, row := range rows {
+		for i := range row {
+			width[i] = max(width[i], len(row[i]))
+		}
+	}
+	var b strings.Builder
+	for _, row := range rows {
+		line := "  "
+		for n, cell := range row {
+			pad := strings.Repeat(" ", width[n]-len(cell))
+			if n >= 2 {
+				cell, pad = pad, cell
+			}
+			line += cell + pad + "  "
+		}
+		b.WriteString(strings.TrimRight(line, " ") + "\n")
+	}
+	return b.String()
 }
 
 func (r loadResult) object() object {

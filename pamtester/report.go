@@ -48,7 +48,7 @@ func quote(s string) string { return strconv.Quote(s) }
 // report writes down a call: as a drawing for a person under --trace, as an object under --json. Never an answer.
 func (s *sequence) report(r result) {
 	if s.trace && !s.json {
-		s.say.raw(2, s.drawing(r))
+		s.say.raw(2, s.drawing(r, terminalColumns(2)))
 	}
 	if !s.json {
 		return

@@ -99,7 +99,7 @@ func FuzzEvents(f *testing.F) {
 	f.Add(make([]byte, 48))
 	f.Fuzz(func(t *testing.T, b []byte) {
 		for _, c := range callsIn(parseEvents(b)) {
-			c.notes("")
+			c.notes()
 		}
 	})
 }

@@ -189,21 +189,19 @@ func TestTraceOfPamMatrix(t *testing.T) {
 	same(t, "pam_matrix", "--secret-file", secret, "--confdir", service(t, stack), "svc", "bob", "chauthtok")
 }
 
-// What a person sees.
+// inOneLine undoes how lines are broken, which depends on how long modules take.
+func inOneLine(drawn string) string { return strings.Join(strings.Fields(drawn), " ") }
+
+// What libpam itself did.
 func TestTraceDrawing(t *testing.T) {
 	dir := service(t, "auth required pam_debug.so auth=ignore\nauth include inc\nauth optional pam_nosuch.so\n")
 	write(t, filepath.Join(dir, "inc"), "auth [success=1 default=ignore] pam_debug.so auth=user_unknown\nauth requisite pam_deny.so\nauth required pam_permit.so\n")
 	_, drawn, status := streams(t, program(t, "--trace", "--confdir", dir, "svc", "bob", "authenticate"), "")
-	var lines []string
-	for _, l := range strings.Split(drawn, "\n") {
-		lines = append(lines, strings.Join(strings.Fields(l), " "))
-	}
-	got := strings.Join(lines, "\n")
 	for _, want := range []string{
-		"svc:2 include inc\n", "inc:1 [success=1 default=ignore] pam_debug.so auth=user_unknown PAM_USER_UNKNOWN ", "says \"auth=user_unknown\"\n", "> inc:2 requisite pam_deny.so PAM_AUTH_ERR ",
-		" die: ends the stack\n", "inc:3 required pam_permit.so - - not run\n", "decided by inc:2\n",
+		" svc:2 include inc user_unknown ignore ", ` inc:1 [success=1 default=ignore] pam_debug.so auth=user_unknown says "auth=user_unknown" > auth_err die `,
+		" inc:2 requisite pam_deny.so die: ends the stack not run inc:3 required pam_permit.so not run svc:3 ", " ms, decided by inc:2, pam_deny.so ",
 	} {
-		if !strings.Contains(got, want) {
+		if !strings.Contains(inOneLine(drawn), want) {
 			t.Errorf("no %q in %s", want, drawn)
 		}
 	}
@@ -220,12 +218,12 @@ func TestTraceOfJumpsThatMayCount(t *testing.T) {
 	if strings.Contains(closing, ">") || !strings.HasSuffix(closing, ", decided by svc:1 or svc:2\n") {
 		t.Error(drawn)
 	}
-	if !strings.Contains(drawn, ", decided by svc:1\n") {
+	if !strings.Contains(drawn, ", decided by svc:1, pam_permit.so\n") {
 		t.Error("open_session knows: " + drawn)
 	}
 	// Here the answer tells.
 	_, drawn, status := command(t, "session [success=1] pam_permit.so\nsession required pam_deny.so\n", "", "--trace", "svc", "bob", "open_session=6", "close_session")
-	want := map[int]string{0: ", decided by svc:1\n", 1: ", as no line decided\npamtester: Permission denied\n"}[status]
+	want := map[int]string{0: ", decided by svc:1, pam_permit.so\n", 1: ", as no line decided\npamtester: Permission denied\n"}[status]
 	if !strings.HasSuffix(drawn, want) {
 		t.Error(drawn)
 	}
@@ -234,7 +232,7 @@ func TestTraceOfJumpsThatMayCount(t *testing.T) {
 // An answer that is not counted is not said to be, when an earlier one makes it ok.
 func TestTraceOfIgnoreThatWasOk(t *testing.T) {
 	_, drawn, _ := command(t, "auth required pam_permit.so\nauth optional pam_debug.so auth=success cred=ignore\n", "", "--trace", "svc", "bob", "authenticate", "setcred")
-	if !strings.Contains(drawn, "  ok, but ignored (by the earlier PAM_SUCCESS)\n") || !strings.HasSuffix(drawn, ", decided by svc:1\n") {
+	if !strings.Contains(drawn, "  ok, but ignored (by the earlier PAM_SUCCESS)\n") || !strings.HasSuffix(drawn, ", decided by svc:1, pam_permit.so\n") {
 		t.Error(drawn)
 	}
 }
@@ -252,7 +250,7 @@ func TestTraceOfIgnoreThatRefuses(t *testing.T) {
 // A file that cannot be read is not taken for a line that cannot.
 func TestTraceOfMissingFile(t *testing.T) {
 	_, drawn, _ := command(t, "auth include nosuch\n", "", "--trace", "svc", "bob", "authenticate")
-	if !strings.Contains(drawn, "bad (libpam cannot read this file)\n") {
+	if !strings.Contains(drawn, "  bad (libpam cannot read this file)\n") || strings.Count(drawn, "include nosuch") != 1 {
 		t.Error(drawn)
 	}
 }
@@ -271,7 +269,7 @@ func TestTraceNamesWhatIsMissing(t *testing.T) {
 	cmd := program(t, "--trace", "--stack", "auth optional pam_nosuch.so\nauth required pam_permit.so", "svc", "bob", "authenticate")
 	cmd.Env = append(cmd.Env, "TMPDIR="+tmp)
 	_, drawn, status := streams(t, cmd, "")
-	if status != 0 || !strings.Contains(drawn, "cannot be called: ") || !strings.Contains(drawn, "pam_nosuch.so: cannot open shared object file") {
+	if status != 0 || !strings.Contains(inOneLine(drawn), "/pam_nosuch.so: cannot open shared object file") || !strings.Contains(drawn, "  cannot be called:") {
 		t.Errorf("%d, %s", status, drawn)
 	}
 	if left, _ := os.ReadDir(tmp); len(left) != 0 {
@@ -284,7 +282,7 @@ func TestTraceNamesWhatIsMissing(t *testing.T) {
 func TestTraceOfWhatIsNotExplained(t *testing.T) {
 	long := "auth optional pam_permit.so " + strings.Repeat("x", maxLine) + "\n"
 	_, drawn, status := command(t, "auth required pam_permit.so\n"+long+"auth required pam_permit.so\n", "", "--trace", "svc", "bob", "authenticate")
-	if plain := strings.Count(drawn, "  svc:"); plain != 2 || !strings.Contains(drawn, "  svc:3  required  pam_permit.so  PAM_SUCCESS") ||
+	if plain := strings.Count(drawn, "  svc:"); plain != 2 || !strings.Contains(drawn, "  svc:3  required pam_permit.so\n") ||
 		!strings.Contains(drawn, "the service files do not explain this order") {
 		t.Errorf("%d, %s", status, drawn)
 	}
