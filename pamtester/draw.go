@@ -135,10 +135,10 @@ func (o outcome) more(s step) (text string) {
 		text = " off the end: refused"
 	case o.ended:
 		text = ": ends the " + where
+	case (o.action == doOK || o.action == doDone) && o.code == ignored && o.cached != ignored:
+		text = ", but ignored"
 	case o.action == doDone:
 		text = ", but an earlier line failed"
-	case o.action == doOK && o.code == ignored && o.cached != ignored:
-		text = ", but ignored"
 	}
 	if o.decided && !o.jumped && o.as != o.code {
 		text += ", as " + o.as.name()

@@ -237,6 +237,14 @@ func TestTraceOfIgnoreThatWasOk(t *testing.T) {
 	}
 }
 
+// The same of a done: nothing has failed before, and yet it does not end the stack.
+func TestTraceOfIgnoreThatWasDone(t *testing.T) {
+	_, drawn, _ := command(t, "auth sufficient pam_debug.so auth=success cred=ignore\nauth required pam_permit.so\n", "", "--trace", "svc", "bob", "authenticate", "setcred")
+	if !strings.Contains(drawn, "  done, but ignored (by the earlier PAM_SUCCESS)\n") || !strings.HasSuffix(drawn, ", decided by svc:2, pam_permit.so\n") {
+		t.Error(drawn)
+	}
+}
+
 // libpam never answers PAM_IGNORE for a line that refuses: the drawing says what it answers in its place.
 func TestTraceOfIgnoreThatRefuses(t *testing.T) {
 	for _, control := range []string{"[default=die]", "[default=bad]"} {
