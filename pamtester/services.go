@@ -74,7 +74,7 @@ func (s *sequence) layServices() bool {
 	if err := v.write(); err != nil {
 		return s.fail(ownFailure, "copy the services: "+err.Error())
 	}
-	s.folder = v.dir
+	s.folder = v.dir + servicesIn
 	return true
 }
 
@@ -159,6 +159,13 @@ func safeFolder(path string) bool {
 	return mine && (st.Mode&0o022 == 0 || st.Mode&syscall.S_ISVTX != 0)
 }
 
+// Folders of the copy.
+const (
+	servicesIn = "/s"
+	includedIn = "/i" // what is no service
+	modulesIn  = "/m" // links to the module that traces, by the names of real ones
+)
+
 // write makes the copy. All of it goes when this process ends.
 func (v *services) write() error {
 	dir, err := folderUntilEnd(temporary())
@@ -166,14 +173,14 @@ func (v *services) write() error {
 		return err
 	}
 	v.dir = dir
-	for _, sub := range []string{"/i", "/m"} { // what is included, and links to the module that traces
+	for _, sub := range []string{servicesIn, includedIn, modulesIn} {
 		keepUntilEnd(dir + sub)
 		if err := os.Mkdir(dir+sub, 0o700); err != nil {
 			return err
 		}
 	}
 	for name, f := range v.named {
-		f.copy = dir + "/" + name
+		f.copy = dir + servicesIn + "/" + name
 	}
 	for _, f := range v.named {
 		if err := v.writeFile(f); err != nil {

@@ -130,7 +130,7 @@ func (v *services) included(name string) (*serviceFile, error) {
 	if f == nil {
 		return nil, nil
 	}
-	f.copy = v.dir + "/i/" + strconv.Itoa(len(v.placed))
+	f.copy = v.dir + includedIn + "/" + strconv.Itoa(len(v.placed))
 	v.placed[path] = f
 	return f, v.writeFile(f)
 }

@@ -50,6 +50,20 @@ func TestConfdir(t *testing.T) {
 	}
 }
 
+// The copy of services has folders of its own; no name of a service is in their way.
+func TestServicesOfAnyName(t *testing.T) {
+	for _, name := range []string{"i", "m", "s"} {
+		dir := service(t, "@include "+name+"\n")
+		write(t, filepath.Join(dir, name), permit)
+		for _, args := range [][]string{{}, {"--trace"}} {
+			args = append(args, "--confdir", dir, "svc", "bob", "authenticate")
+			if out, errs, status := streams(t, program(t, args...), ""); status != 0 {
+				t.Errorf("%q: %q, %q, %d", args, out, errs, status)
+			}
+		}
+	}
+}
+
 func TestStackAndModule(t *testing.T) {
 	for _, tt := range []struct {
 		args   []string

@@ -46,7 +46,7 @@ func (v *services) traced(l *line) (string, error) {
 	if strings.ContainsAny(name, space+"[]#\\") || name == ".." {
 		name = "pam_trace.so"
 	}
-	link := v.dir + "/m/" + name
+	link := v.dir + modulesIn + "/" + name
 	head := l.typeWord.raw + " " + l.control.raw + " " + link
 	mark := strconv.Itoa(int(v.talk.c.record)) + ":" + strconv.Itoa(l.id)
 	text := head + " " + mark + " " + l.target.raw + " " + l.rest
