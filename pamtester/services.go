@@ -228,15 +228,23 @@ func (v *services) rewrite(l *line) (string, error) {
 		if l.into, err = v.included(l.target.value); err != nil {
 			return "", err
 		}
-		text := l.typeWord.raw + " " + v.includable(l.target.value, l.into)
-		if l.kind != atLine {
-			text = l.typeWord.raw + " " + l.control.raw + " " + v.includable(l.target.value, l.into)
+		file := word(v.includable(l.target.value, l.into))
+		if l.kind == atLine {
+			return l.typeWord.raw + " " + file, nil
 		}
-		return text, nil
+		return l.typeWord.raw + " " + l.control.raw + " " + file, nil
 	case l.kind == moduleLine && v.tracer != "":
 		return v.traced(l)
 	}
 	return l.text, nil
+}
+
+// word writes a path so that libpam takes it for one word.
+func word(path string) string {
+	if strings.ContainsAny(path, space+"[]") {
+		return "[" + strings.ReplaceAll(path, "]", `\]`) + "]"
+	}
+	return path
 }
 
 // includable is what an include of the copy names. Debian's libpam knows of included files in the first folder alone, others of all:

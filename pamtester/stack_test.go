@@ -64,6 +64,23 @@ func TestServicesOfAnyName(t *testing.T) {
 	}
 }
 
+// An include in brackets is one name, blanks and all.
+func TestIncludeOfBlanks(t *testing.T) {
+	for line, want := range map[string]string{
+		"auth include [a b]": "PAM_SUCCESS", "auth substack [a b]": "PAM_SUCCESS", "@include [a b]": "PAM_SUCCESS", "auth include [a b\\]]": "PAM_AUTH_ERR",
+		"auth include [a c]": "PAM_PERM_DENIED", "auth substack [ a b]": "PAM_PERM_DENIED", "@include [a c]": "PAM_ABORT",
+	} {
+		dir := service(t, line+"\n")
+		write(t, filepath.Join(dir, "a"), permit)
+		write(t, filepath.Join(dir, "a b"), permit)
+		write(t, filepath.Join(dir, "a b]"), "auth required pam_debug.so auth=auth_err\n")
+		same(t, line, "--confdir", dir, "svc", "bob", "authenticate")
+		if got := report(t, "--confdir", dir, "svc", "bob", "authenticate")[0]; got.Name != want {
+			t.Errorf("%s: %s, want %s", line, got.Name, want)
+		}
+	}
+}
+
 func TestStackAndModule(t *testing.T) {
 	for _, tt := range []struct {
 		args   []string
