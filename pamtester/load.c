@@ -50,19 +50,6 @@ cells(const struct load *l)
 	return (size_t)l->repeat * (size_t)(l->steps_n + 2);
 }
 
-void
-load_free(struct load *l)
-{
-	if (l->ns != NULL)
-		munmap(l->ns, cells(l) * sizeof(*l->ns));
-	if (l->codes != NULL)
-		munmap(l->codes, cells(l) * sizeof(*l->codes));
-	free(l->items);
-	free(l->env);
-	free(l->steps);
-	free(l);
-}
-
 static int
 make_call(pam_handle_t *pamh, enum load_call call, int flags)
 {
@@ -217,9 +204,11 @@ work(const struct load *l, int w)
 static int
 fork_workers(struct load *l)
 {
+	struct sigaction wait_for = { .sa_handler = SIG_DFL }, children;
 	pid_t child, parent = getpid();
 	int w, status, error = 0;
 
+	sigaction(SIGCHLD, &wait_for, &children); /* ignored, as by some callers, workers would end unseen */
 	for (w = 0; w < l->workers; w++) {
 		child = fork();
 		if (child < 0) {
@@ -228,6 +217,7 @@ fork_workers(struct load *l)
 		}
 		if (child == 0) {
 			process_alone(parent);
+			sigaction(SIGCHLD, &children, NULL);
 			work(l, w);
 			fflush(stdout);
 			_exit(0);
@@ -241,6 +231,7 @@ fork_workers(struct load *l)
 		if (child > 0 && status != 0)
 			l->died = status;
 	}
+	sigaction(SIGCHLD, &children, NULL);
 	return error;
 }
 

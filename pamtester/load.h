@@ -34,7 +34,6 @@ struct load *load_new(int items, int env, int steps);
 
 /* load_run makes all transactions and returns 0, or a negative errno when a worker could not be started. */
 int load_run(struct load *l);
-void load_free(struct load *l);
 
 /* load_call makes one of the six calls. What a module left in the buffer of standard output comes before what is said of the call. */
 int load_call(pam_handle_t *pamh, enum load_call call, int flags);

@@ -1,6 +1,11 @@
 package main
 
-import "testing"
+import (
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+)
 
 func TestOwnOperations(t *testing.T) {
 	try(t, []example{
@@ -14,4 +19,28 @@ func TestOwnOperations(t *testing.T) {
 		{"no handle", permit, "", []string{"svc", "bob", "end", "authenticate"}, "", "pamtester: no handle: end came before authenticate\n", 1},
 		{"sleep", permit, "", []string{"svc", "bob", "sleep(x)"}, "", "pamtester: sleep: \"x\" is no number of milliseconds\n", 1},
 	})
+}
+
+// Where the caller ignores SIGCHLD, as some services do, the end of a command is seen all the same, and of the processes of --repeat.
+func TestIgnoredChildren(t *testing.T) {
+	for _, tt := range []struct {
+		args   []string
+		errs   string
+		status int
+	}{
+		{[]string{"--stack", permit, "svc", "bob", "run(exit 3)"}, "pamtester: run: exit status 3\n", 1},
+		{[]string{"--repeat", "4", "--concurrency", "2", "--stack", permit, "svc", "bob", "authenticate"}, "", 0},
+	} {
+		_, errs, status := streams(t, wrapped(program(t, tt.args...), "env", "--ignore-signal=CHLD"), "")
+		if errs != tt.errs || status != tt.status {
+			t.Errorf("%q: %q, %d", tt.args, errs, status)
+		}
+	}
+	// Modules find what the caller wants, also in those processes.
+	stack, file := counting(t, "grep SigIgn: /proc/$PPID/status >>$0.sees\n")
+	streams(t, wrapped(program(t, "--repeat", "2", "--concurrency", "2", "--stack", stack, "svc", "bob", "authenticate"), "env", "--ignore-signal=CHLD"), "")
+	seen, _ := os.ReadFile(filepath.Join(filepath.Dir(file), "script.sees"))
+	if got := strings.Count(string(seen), "SigIgn:\t0000000000010000\n"); got != 2 {
+		t.Errorf("modules find %s", seen)
+	}
 }

@@ -229,7 +229,7 @@ int
 process_run(const char *command, char **variables, int out)
 {
 	char *argv[] = { "sh", "-c", (char *)command, NULL }, **env = merged(variables);
-	struct sigaction ignore = { .sa_handler = SIG_IGN }, interrupt, quit;
+	struct sigaction ignore = { .sa_handler = SIG_IGN }, wait_for = { .sa_handler = SIG_DFL }, interrupt, quit, children;
 	posix_spawn_file_actions_t streams;
 	posix_spawnattr_t attributes;
 	sigset_t defaults;
@@ -242,6 +242,7 @@ process_run(const char *command, char **variables, int out)
 	sigemptyset(&ignore.sa_mask);
 	sigaction(SIGINT, &ignore, &interrupt);
 	sigaction(SIGQUIT, &ignore, &quit);
+	sigaction(SIGCHLD, &wait_for, &children); /* ignored, as by some callers, the command would end unseen */
 	sigemptyset(&defaults);
 	if (interrupt.sa_handler != SIG_IGN)
 		sigaddset(&defaults, SIGINT);
@@ -265,6 +266,7 @@ process_run(const char *command, char **variables, int out)
 	posix_spawnattr_destroy(&attributes);
 	sigaction(SIGINT, &interrupt, NULL);
 	sigaction(SIGQUIT, &quit, NULL);
+	sigaction(SIGCHLD, &children, NULL);
 	free(env);
 	errno = error;
 	return status;

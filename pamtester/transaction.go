@@ -168,7 +168,4 @@ var constants = []struct {
 	{"PAM_DELETE_CRED", C.PAM_DELETE_CRED},
 }
 
-const (
-	deleteCred = C.PAM_DELETE_CRED
-	updatePass = 0x2000 // PAM_UPDATE_AUTHTOK of pam_chauthtok's second pass
-)
+const deleteCred = C.PAM_DELETE_CRED
