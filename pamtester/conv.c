@@ -85,6 +85,8 @@ conversation_rewind(struct conversation *c)
 
 	for (a = c->answers; a != NULL; a = a->next)
 		a->spent = 0;
+	free(c->unanswered);
+	c->unanswered = NULL;
 }
 
 static void

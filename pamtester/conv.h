@@ -34,7 +34,7 @@ struct conversation {
 	int quiet;              /* shows nothing of what modules say */
 	int record;             /* descriptor for events, or -1 */
 	int in_line;            /* a question was asked of no terminal: nothing has ended its line */
-	char *unanswered;       /* the first question that nobody answered */
+	char *unanswered;       /* the first question of a handle that nobody answered */
 	long long spent_ns;     /* time that answering took */
 };
 
@@ -53,7 +53,7 @@ unsigned conversation_used(const struct conversation *c, int n);
 /* conversation_record begins to write down what modules say, and returns the descriptor, or -1. */
 int conversation_record(struct conversation *c);
 
-/* conversation_rewind is the beginning of a handle: answers for once are there again. */
+/* conversation_rewind is the beginning of a handle: answers for once are there again, and no question is without one. */
 void conversation_rewind(struct conversation *c);
 
 /* conversation_free wipes the secret and the answers. */

@@ -87,6 +87,19 @@ func TestRepeatAnswers(t *testing.T) {
 	}
 }
 
+// A question that nobody answers is of its own transaction.
+func TestRepeatUnanswered(t *testing.T) {
+	dir := t.TempDir()
+	script, answers := filepath.Join(dir, "script"), filepath.Join(dir, "answers")
+	write(t, script, "! mkdir "+filepath.Join(dir, "seen")+" 2>/dev/null\n")
+	write(t, answers, "")
+	stack := "auth [success=1 default=ignore] pam_exec.so quiet /bin/sh " + script + "\nauth required pam_unix.so\nauth required pam_permit.so\n"
+	_, errs, _ := command(t, stack, "", "--answers", answers, "--repeat", "3", "--no-fail-delay", "svc", "nobody", "authenticate")
+	if want := "pamtester: authenticate: no answer for a question, 1 of 3 times\n"; errs != want {
+		t.Errorf("%q, want %q", errs, want)
+	}
+}
+
 func TestRepeatJSON(t *testing.T) {
 	out, errs, status := command(t, deny, "", "--json", "--repeat", "2", "svc", "bob", "acct_mgmt", "authenticate")
 	out = microseconds.ReplaceAllString(out, `${1}us":0`)
