@@ -126,11 +126,20 @@ func FuzzService(f *testing.F) {
 	})
 }
 
+// Whatever stands in the record, by whomever: it is drawn, or left.
 func FuzzEvents(f *testing.F) {
 	f.Add(make([]byte, 48))
+	f.Add([]byte("\x18\x00\x00\x00\x01\x00\x00\x00\x07\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00")) // line 7 is called, of 2
 	f.Fuzz(func(t *testing.T, b []byte) {
-		for _, c := range callsIn(parseEvents(b)) {
-			c.notes()
+		v := &services{named: map[string]*serviceFile{}}
+		v.named["svc"] = v.parse("", "svc", "auth sufficient a.so\nauth required b.so\n")
+		s := &sequence{options: &options{}, talk: newConversation(), tracer: &tracer{services: v, service: "svc", frozen: map[moduleType][]code{}}}
+		defer s.talk.free()
+		for _, op := range []string{"authenticate", "setcred"} {
+			r := result{op: op, events: parseEvents(b)}
+			r.passes = s.tracer.after(op, r.code, r.events)
+			s.drawing(r, usualWidth)
+			traced(r)
 		}
 	})
 }

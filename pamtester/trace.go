@@ -134,7 +134,7 @@ func typeOfCall(op string) moduleType {
 // after explains a call by what was recorded in it.
 func (t *tracer) after(op string, rc code, events []event) []pass {
 	typ := typeOfCall(op)
-	calls := callsIn(events)
+	calls := callsIn(events, len(t.services.lines))
 	follow := op == "setcred" || op == "close_session"
 	p, left := t.walk(typ, follow, calls)
 	if follow && !t.jumpsSeen {
@@ -251,15 +251,16 @@ func (t *tracer) walk(typ moduleType, follow bool, calls []called) (pass, []call
 	return p, calls
 }
 
-// callsIn pairs the records of each call, with what was said in between.
-func callsIn(events []event) []called {
+// callsIn pairs the records of each call, with what was said in between. What is of none of these lines, a module has written there.
+func callsIn(events []event, lines int) []called {
 	var calls []called
 	open := false
 	for _, e := range events {
 		switch {
 		case e.kind == enterEvent:
-			calls = append(calls, called{line: int(e.a), at: e.nanos})
-			open = true
+			if open = e.a >= 0 && int(e.a) < lines; open {
+				calls = append(calls, called{line: int(e.a), at: e.nanos})
+			}
 		case !open:
 		case e.kind == leaveEvent:
 			last := &calls[len(calls)-1]
