@@ -102,12 +102,12 @@ func (s *sequence) planStep(l *C.struct_load, i int, op operation) bool {
 	name := lower(op.name)
 	call, known := calls[name]
 	if name == "sleep" {
-		ms, ok := milliseconds(op.args)
-		if !ok {
-			return s.fail(ownFailure, `sleep: "`+op.args+`" is no number of milliseconds`)
+		pause, wrong := milliseconds(op.args)
+		if wrong != "" {
+			return s.fail(ownFailure, wrong)
 		}
-		C.set_step(l, C.int(i), C.LOAD_SLEEP, 0, 0, C.long(ms.Milliseconds()))
-		return true
+		C.set_step(l, C.int(i), C.LOAD_SLEEP, 0, 0, C.long(pause.Milliseconds()))
+		return s.expectsNothing(name, op)
 	}
 	if !known {
 		return s.fail(ownFailure, `Unsupported operation "`+op.name+`" with --repeat`)

@@ -127,6 +127,9 @@ func (o *longOptions) setExpect(v string) error {
 	if _, ok := codeOf(want); !found || !ok {
 		return usageError(`--expect "` + v + `" is not OPERATION=PAM_CODE`)
 	}
+	if _, known := done[lower(op)]; !known {
+		return usageError(`--expect "` + v + `" names no call of libpam`)
+	}
 	if o.expect == nil {
 		o.expect = map[string]string{}
 	}

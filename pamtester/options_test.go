@@ -34,6 +34,7 @@ func TestOptions(t *testing.T) {
 		{"--secret-fd x svc bob x", "", `--secret-fd "x" is no descriptor`},
 		{"--timeout never svc bob x", "", `--timeout "never" is no time, such as 10 or 500ms`},
 		{"--expect x svc bob x", "", `--expect "x" is not OPERATION=PAM_CODE`},
+		{"--expect dance=7 svc bob x", "", `--expect "dance=7" names no call of libpam`},
 		{"", "", "usage"},
 	} {
 		o, err := parse(strings.Fields(tt.args))

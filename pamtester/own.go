@@ -18,11 +18,11 @@ func (s *sequence) doOwn(name string, op operation) bool {
 	case "run":
 		return s.runCommand(o, op.args)
 	case "sleep":
-		ms, ok := milliseconds(op.args)
-		if !ok {
-			return s.fail(ownFailure, `sleep: "`+op.args+`" is no number of milliseconds`)
+		wait, wrong := milliseconds(op.args)
+		if wrong != "" {
+			return s.fail(ownFailure, wrong)
 		}
-		pause := syscall.NsecToTimespec(ms.Nanoseconds()) // package time would open the poller, see file.go
+		pause := syscall.NsecToTimespec(wait.Nanoseconds()) // package time would open the poller, see file.go
 		for syscall.Nanosleep(&pause, &pause) == syscall.EINTR {
 		}
 		return s.reportOwn(o)
@@ -37,9 +37,13 @@ func (s *sequence) doOwn(name string, op operation) bool {
 	return s.fail(ownFailure, `Unsupported operation "`+op.name+`"`)
 }
 
-func milliseconds(s string) (time.Duration, bool) {
+// milliseconds is how long sleep waits.
+func milliseconds(s string) (pause time.Duration, wrong string) {
 	n, err := strconv.ParseUint(s, 10, 31)
-	return time.Duration(n) * time.Millisecond, err == nil
+	if err != nil {
+		return 0, `sleep: "` + s + `" is no number of milliseconds`
+	}
+	return time.Duration(n) * time.Millisecond, ""
 }
 
 func (s *sequence) endHandle(o object) bool {

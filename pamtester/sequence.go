@@ -180,7 +180,7 @@ func (s *sequence) do(op operation) bool {
 	}
 	name := lower(op.name)
 	if _, known := done[name]; !known {
-		return s.doOwn(name, op)
+		return s.doOwn(name, op) && s.expectsNothing(name, op)
 	}
 	flags, short, wrong := parseFlags(op.args, s.hex)
 	if s.verbose {
@@ -200,6 +200,15 @@ func (s *sequence) do(op operation) bool {
 		return s.fail(r.code, name+": no answer for the question "+quote(prompt))
 	}
 	return s.judge(op, r)
+}
+
+// expectsNothing refuses an expectation of what is no call of libpam: it could not come true.
+func (s *sequence) expectsNothing(name string, op operation) bool {
+	if op.want == "" {
+		return true
+	}
+	expected, _ := codeOf(op.want)
+	return s.fail(ownFailure, name+" has no PAM code, expected "+expected.name())
 }
 
 func (s *sequence) call(name string, flags uint32) result {
