@@ -95,12 +95,14 @@ func cutPattern(s []byte) (pattern string, rest []byte, closed bool) {
 	return "", nil, false
 }
 
+const maxAnswersFile = 1 << 20
+
 // giveAnswers reads the answers file into the conversation and wipes what it has read.
 func (s *sequence) giveAnswers() bool {
 	if s.answersFile == "" {
 		return true
 	}
-	file, err := readSecretFile(s.answersFile)
+	file, err := readAll(s.answersFile, maxAnswersFile)
 	defer clear(file)
 	if err != nil {
 		return s.fail(ownFailure, "read the answers: open "+s.answersFile+": "+err.Error())
@@ -134,8 +136,3 @@ func (s *sequence) leftovers() bool {
 	}
 	return all
 }
-
-const maxSecretFile = 1 << 20
-
-// readSecretFile reads a whole file into one buffer that never moves, so that it can be wiped.
-func readSecretFile(path string) ([]byte, error) { return readAll(path, maxSecretFile) }

@@ -41,17 +41,18 @@ func newConversation() *conversation { return &conversation{c: C.conversation_ne
 func (v *conversation) free() { C.conversation_free(v.c) }
 
 // setSecret gives the answer to hidden questions.
-func (v *conversation) setSecret(secret []byte) {
-	v.c.secret = C.strndup((*C.char)(unsafe.Pointer(unsafe.SliceData(secret))), C.size_t(len(secret)))
+func (v *conversation) setSecret(secret []byte) { v.c.secret = secretText(secret) }
+
+// secretText is a copy in C memory: no string of Go's, which could not be wiped.
+func secretText(b []byte) *C.char {
+	text := C.calloc(C.size_t(len(b)+1), 1)
+	copy(unsafe.Slice((*byte)(text), len(b)), b)
+	return (*C.char)(text)
 }
 
 // add appends an answer; the error says what is wrong with its pattern.
 func (v *conversation) add(a answer) error {
-	pattern, text := C.CString(a.pattern), C.CString("")
-	if len(a.text) > 0 {
-		C.free(unsafe.Pointer(text))
-		text = C.strndup((*C.char)(unsafe.Pointer(unsafe.SliceData(a.text))), C.size_t(len(a.text)))
-	}
+	pattern, text := C.CString(a.pattern), secretText(a.text)
 	defer func() {
 		C.explicit_bzero(unsafe.Pointer(text), C.strlen(text))
 		C.free(unsafe.Pointer(text))
@@ -64,7 +65,6 @@ func (v *conversation) add(a answer) error {
 	if rc := C.conversation_add(v.c, pattern, text, C.enum_answer_kind(a.kind), once); rc != 0 {
 		return usageError(C.GoString(C.conversation_error(rc)))
 	}
-	v.c.alone = 1
 	return nil
 }
 

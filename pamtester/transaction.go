@@ -14,6 +14,8 @@ new_conv(struct conversation *c)
 {
 	struct pam_conv *conv = malloc(sizeof(*conv));
 
+	if (conv == NULL)
+		abort();
 	conv->conv = conversation_answer;
 	conv->appdata_ptr = c;
 	return conv;
