@@ -1,6 +1,7 @@
 package homedir
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -70,11 +71,14 @@ func Defaults(file string, warn func(string)) Modes {
 		return m
 	}
 	home := ""
-	for line := range strings.Lines(string(text)) {
+	for line := range bytes.Lines(text) {
 		key, value := loginDef(line)
+		if key != "UMASK" && key != "HOME_MODE" {
+			continue
+		}
 		mode, err := ParseUmask(value)
 		switch {
-		case key == "UMASK" && err != nil, key == "HOME_MODE" && err != nil:
+		case err != nil:
 			warn(fmt.Sprintf("%s: %s %v; it is left out of account", file, key, err))
 		case key == "UMASK":
 			m = WithUmask(mode)
@@ -90,9 +94,11 @@ func Defaults(file string, warn func(string)) Modes {
 }
 
 // loginDef takes a line KEY VALUE of login.defs apart; '=' may stand between, '#' ends the line.
-func loginDef(line string) (key, value string) {
-	line, _, _ = strings.Cut(line, "#")
-	f := strings.FieldsFunc(line, func(r rune) bool { return r == ' ' || r == '\t' || r == '=' || r == '\n' || r == '\r' })
+func loginDef(line []byte) (key, value string) {
+	if line, _, _ = bytes.Cut(line, []byte("#")); len(line) == 0 {
+		return "", ""
+	}
+	f := strings.FieldsFunc(string(line), func(r rune) bool { return r == ' ' || r == '\t' || r == '=' || r == '\n' || r == '\r' })
 	if len(f) != 2 {
 		return "", ""
 	}

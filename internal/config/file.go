@@ -1,6 +1,7 @@
 package config
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"io"
@@ -34,14 +35,14 @@ func readFile(path string, check trust) ([]byte, error) {
 	if err := check(path, st); err != nil {
 		return nil, err
 	}
-	text, err := io.ReadAll(io.LimitReader(f, maxFile+1))
-	if err != nil {
+	text := bytes.NewBuffer(make([]byte, 0, min(st.Size(), maxFile)+bytes.MinRead)) // as much as there is: a login waits
+	if _, err := text.ReadFrom(io.LimitReader(f, maxFile+1)); err != nil {
 		return nil, plain(err)
 	}
-	if len(text) > maxFile {
+	if text.Len() > maxFile {
 		return nil, fmt.Errorf("over %d bytes", maxFile)
 	}
-	return text, nil
+	return text.Bytes(), nil
 }
 
 // plain takes the path out of an error of package os: a problem begins with it anyway.
@@ -93,9 +94,12 @@ func (l Loader) owned(path string, st os.FileInfo, should string) error {
 // useradd(8). Line 0 says that there is none.
 func uidMin(text []byte) (uid uint32, line int) {
 	i := 0
-	for one := range strings.Lines(string(text)) {
+	for one := range bytes.Lines(text) {
 		i++
-		f := strings.Fields(one)
+		if !bytes.Contains(one, []byte("UID_MIN")) {
+			continue
+		}
+		f := strings.Fields(string(one))
 		if len(f) < 2 || f[0] != "UID_MIN" {
 			continue
 		}
