@@ -12,10 +12,8 @@ import (
 	"io"
 	"os"
 	"path/filepath"
-	"runtime"
 	"strconv"
 	"strings"
-	"sync"
 	"syscall"
 
 	"golang.org/x/sys/unix"
@@ -69,7 +67,7 @@ func tryHome(helper bool, input string) (made bool, request homemaker.Request, o
 	homemaker.Unbind()
 	ctx, cancel := context.WithCancelCause(context.Background())
 	defer cancel(nil)
-	opts.Progress = listen(cancel)
+	opts.Progress = homemaker.ListenLate(cancel)
 	result, err := homedir.Make(ctx, home, owner, opts)
 	if err != nil && ctx.Err() != nil { // nobody wants it any more: pwb would make it
 		homemaker.Complain(err.Error())
@@ -77,25 +75,6 @@ func tryHome(helper bool, input string) (made bool, request homemaker.Request, o
 		os.Exit(denied)
 	}
 	return result.Made, request, err == nil
-}
-
-// listen returns what begins to hear SIGINT and SIGTERM when a home turns out to be large. To begin takes longer than to make a
-// small one, which is soon whole; and what a signal has cut off in its first moments, the next login puts right.
-//
-// A large home gets a processor more than threads copy it: with none idle, the runtime takes theirs away at every system call that
-// lasts, which costs a fifth of the time where there is one core.
-func listen(cancel context.CancelCauseFunc) func(homedir.Progress) {
-	const small = 64
-	var once sync.Once
-	return func(p homedir.Progress) {
-		if p.Entries < small && p.Bytes < small<<20 {
-			return
-		}
-		once.Do(func() {
-			runtime.GOMAXPROCS(runtime.GOMAXPROCS(0) + 1)
-			homemaker.Listen(cancel)
-		})
-	}
 }
 
 // localAccount finds an account that the C library would find first, in /etc/passwd; found is false where it would not be that

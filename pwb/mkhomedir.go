@@ -92,8 +92,9 @@ func (h *homeMaker) make(ctx context.Context) (homedir.Result, error) {
 	if err != nil {
 		return homedir.Result{}, err
 	}
-	ctx, stop := homemaker.Stoppable(ctx)
-	defer stop()
+	ctx, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	opts.Progress = homemaker.ListenLate(cancel)
 	owner := homedir.Owner{UID: uint32(entry.UID), GID: uint32(entry.GID)}
 	if isTerminal(2) && !h.quiet {
 		bar := &progressBar{w: os.Stderr, began: time.Now(), count: func() (homedir.Result, error) {
@@ -101,7 +102,11 @@ func (h *homeMaker) make(ctx context.Context) (homedir.Result, error) {
 			rehearsal.DryRun, rehearsal.Progress, rehearsal.Warn = true, nil, nil
 			return homedir.Make(ctx, entry.Home, owner, rehearsal)
 		}}
-		opts.Progress = bar.show
+		listen := opts.Progress
+		opts.Progress = func(p homedir.Progress) {
+			listen(p)
+			bar.show(p)
+		}
 		defer bar.clear()
 	}
 	return homedir.Make(ctx, entry.Home, owner, opts)

@@ -145,7 +145,7 @@ func TestMkhomedirEndsByItsSignal(t *testing.T) {
 		}
 		cmd.Process.Signal(sig)
 		cmd.Wait()
-		if ws := cmd.ProcessState.Sys().(syscall.WaitStatus); !ws.Signaled() || ws.Signal() != sig || !strings.Contains(errs.String(), "stopped: "+sig.String()) {
+		if ws := cmd.ProcessState.Sys().(syscall.WaitStatus); !ws.Signaled() || ws.Signal() != sig {
 			t.Errorf("%v: %v, %q", sig, cmd.ProcessState, errs.String())
 		}
 	}

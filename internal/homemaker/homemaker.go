@@ -10,6 +10,7 @@ import (
 	"os"
 	"os/signal"
 	"path/filepath"
+	"runtime"
 	"strings"
 	"sync"
 	"syscall"
@@ -106,39 +107,40 @@ type Stopped syscall.Signal
 
 func (s Stopped) Error() string { return "stopped: " + syscall.Signal(s).String() }
 
-// Stoppable ends ctx, with Stopped as the cause, when somebody wants this process to end: what is made by half is to be removed
-// first.
-func Stoppable(ctx context.Context) (context.Context, func()) {
-	ctx, cancel := context.WithCancelCause(ctx)
-	stop := Listen(cancel)
-	return ctx, func() {
-		stop()
-		cancel(nil)
+// ListenLate returns what is to be told how far a home has come. Once the home turns out to be large, a signal that wants this process
+// to end calls cancel, with Stopped as the cause: what is made by half is to be removed first. To begin to hear signals takes longer
+// than to make a small home, which is soon whole; and what a signal has cut off in its first moments, the next login puts right.
+//
+// A large home gets a processor more than threads copy it: with none idle, the runtime takes theirs away at every system call that
+// lasts, which costs a fifth of the time where there is one core.
+func ListenLate(cancel context.CancelCauseFunc) func(homedir.Progress) {
+	const small = 64
+	var once sync.Once
+	return func(p homedir.Progress) {
+		if p.Entries < small && p.Bytes < small<<20 {
+			return
+		}
+		once.Do(func() {
+			runtime.GOMAXPROCS(runtime.GOMAXPROCS(0) + 1)
+			listen(cancel)
+		})
 	}
 }
 
-// Listen calls cancel, with Stopped as the cause, at the first signal that wants this process to end, until stop is called. A
-// second signal finds nobody who listens, and ends the process.
-func Listen(cancel context.CancelCauseFunc) (stop func()) {
+// listen calls cancel, with Stopped as the cause, at the first signal that wants this process to end. A second one finds nobody who
+// listens, and ends the process.
+func listen(cancel context.CancelCauseFunc) {
 	caught := make(chan os.Signal, 1)
 	for _, s := range []os.Signal{syscall.SIGINT, syscall.SIGTERM} {
 		if !signal.Ignored(s) { // who has started this may want it so: a shell does for what runs in the background
 			signal.Notify(caught, s)
 		}
 	}
-	done := make(chan struct{})
 	go func() {
-		select {
-		case s := <-caught:
-			signal.Stop(caught)
-			cancel(Stopped(s.(syscall.Signal)))
-		case <-done:
-		}
-	}()
-	return sync.OnceFunc(func() {
+		s := <-caught
 		signal.Stop(caught)
-		close(done)
-	})
+		cancel(Stopped(s.(syscall.Signal)))
+	}()
 }
 
 // EndAs ends this process by the signal that has stopped its work, so that a shell does not go on with its script; it returns when

@@ -1,10 +1,16 @@
 package homemaker
 
 import (
+	"context"
 	"errors"
 	"fmt"
+	"os"
+	"runtime"
 	"strings"
+	"syscall"
 	"testing"
+
+	"github.com/pwb-project/pwb/homedir"
 )
 
 func TestParseOddjob(t *testing.T) {
@@ -27,6 +33,27 @@ func TestParseOddjob(t *testing.T) {
 	}
 	if _, err := ParseOddjob(nil, "\r\n"); !errors.Is(err, ErrNobody) {
 		t.Errorf("no name: %v", err)
+	}
+}
+
+func TestListenLate(t *testing.T) {
+	processors := runtime.GOMAXPROCS(0)
+	defer runtime.GOMAXPROCS(processors)
+	ctx, cancel := context.WithCancelCause(t.Context())
+	tell := ListenLate(cancel)
+	tell(homedir.Progress{Entries: 63, Bytes: 64<<20 - 1})
+	if n := runtime.GOMAXPROCS(0); n != processors {
+		t.Errorf("a small home has %d processors of %d", n, processors)
+	}
+	tell(homedir.Progress{Entries: 64})
+	tell(homedir.Progress{Bytes: 64 << 20})
+	if n := runtime.GOMAXPROCS(0); n != processors+1 {
+		t.Errorf("a large home has %d processors, want %d", n, processors+1)
+	}
+	syscall.Kill(os.Getpid(), syscall.SIGTERM)
+	<-ctx.Done()
+	if err := context.Cause(ctx); err != Stopped(syscall.SIGTERM) || err.Error() != "stopped: terminated" {
+		t.Errorf("stopped by %v", err)
 	}
 }
 
