@@ -59,6 +59,7 @@ func workerCommand() *cli.Command {
 // answerOneCall is "pwb worker --call": the module has started this process for one call, whose socket is descriptor 3. It
 // stands before the command line's library because a person waits for it.
 func answerOneCall() int {
+	runtime.UnlockOSThread() // a session's need; here each wait for another goroutine would switch threads twice
 	hardenProcess()
 	leaveCgroup()          // where it cannot, as in a container, the call goes on (README: the risks)
 	debug.SetGCPercent(-1) // it is over before there is anything to collect
