@@ -99,10 +99,14 @@ lint: deps-test
 	GOFLAGS=-tags=$(GOTAGS) $(GO) vet ./...
 	GOFLAGS=-tags=$(GOTAGS) $(GO) run $(STATICCHECK) ./...
 
+# Each package is compiled once for all its targets; what they find is kept where go test keeps it.
 fuzz:
-	@for target in $$(grep -rlE '^func Fuzz' --include='*_test.go' . | xargs -n1 dirname | sort -u); do \
-		for name in $$(grep -hoE '^func Fuzz[A-Za-z0-9]+' $$target/*_test.go | cut -c6-); do \
-			echo "fuzz $$target $$name"; $(GO) test -vet=off -run '^$$' -fuzz "^$$name\$$" -fuzztime $(FUZZTIME) $$target; \
+	@for folder in $$(grep -rlE '^func Fuzz' --include='*_test.go' . | xargs -n1 dirname | sort -u); do \
+		$(GO) test -vet=off -c -fuzz . -ldflags '-s -w' -o build/fuzz.test $$folder; \
+		found=$$($(GO) env GOCACHE)/fuzz/$$($(GO) list $$folder); \
+		for name in $$(grep -hoE '^func Fuzz[A-Za-z0-9]+' $$folder/*_test.go | cut -c6-); do \
+			echo "fuzz $$folder $$name"; \
+			(cd $$folder && $(CURDIR)/build/fuzz.test -test.run '^$$' -test.fuzz "^$$name\$$" -test.fuzztime $(FUZZTIME) -test.fuzzcachedir $$found); \
 		done; \
 	done
 
