@@ -65,39 +65,40 @@ deps-test:
 # --- proof ----------------------------------------------------------------------------------------------------------
 .PHONY: demo run test test-browser test-go test-asan lint fuzz bench kits
 demo: build
-	@GOFLAGS= $(GO) run -C demo . -build "$(CURDIR)/build" -source "$(CURDIR)"
+	@GOFLAGS=-trimpath $(GO) run -C demo . -build "$(CURDIR)/build" -source "$(CURDIR)"
 
 # The same, and then the sign-in page stays open at http://127.0.0.1:8787 until Ctrl-C.
 run: build
-	@GOFLAGS= $(GO) run -C demo . -build "$(CURDIR)/build" -source "$(CURDIR)" -serve
+	@GOFLAGS=-trimpath $(GO) run -C demo . -build "$(CURDIR)/build" -source "$(CURDIR)" -serve
 
 test: deps-test build lint test-go test-asan test-browser fuzz
 
 # A real browser against a real provider, in the demonstration's module and namespace; screenshots in build/screenshots.
 AXE := axe-core@4.14.1
 test-browser: build build/axe.min.js
-	GOFLAGS= PWB_SOURCE=$(CURDIR) $(GO) test -C demo -count=1 -timeout 10m ./...
+	GOFLAGS=-trimpath PWB_SOURCE=$(CURDIR) $(GO) test -C demo -count=1 -timeout 10m ./...
 
 build/axe.min.js: | deps-test
 	mkdir -p build/axe && cd build/axe && npm pack --silent $(AXE) && tar -xzf axe-core-*.tgz && cp package/axe.min.js ../axe.min.js
 
 # The random stacks start a thousand processes of one thread each, in which there is nothing to race and which the detector makes slow.
 test-go: build
-	$(GO) test -vet=off -race -timeout 20m -skip '^TestTraceFollowsLibpam$$' ./...
+	$(GO) test -vet=off -trimpath=false -race -timeout 20m -skip '^TestTraceFollowsLibpam$$' ./...
 	$(GO) test -vet=off -run '^TestTraceFollowsLibpam$$' ./pamtester
 	$(GO) test -vet=off -run TestAStormOfFirstLogins ./internal/provision
-	GOFLAGS= $(GO) vet -C demo ./...
+	GOFLAGS=-trimpath $(GO) vet -C demo ./...
 
 # The C half's frames under the address and undefined-behaviour sanitizers; the module's own tests build it so by themselves.
 test-asan:
 	CGO_CFLAGS='-O1 -g -fsanitize=undefined -fno-sanitize-recover=all' CGO_LDFLAGS=-fsanitize=undefined $(GO) test -vet=off -asan -skip '^TestTraceFollowsLibpam$$' ./pam_pwb/... ./pamtester
 	PWB_HOSTILE_SECONDS=20 $(GO) test -vet=off -count=1 -run TestFilesThatLie ./internal/snapshot
 
-# Without -trimpath: with it the build cache names the folder of another clone for cgo's files, and vet opens them, there or not.
+# Without -trimpath: with it the build cache names the folder of another clone for cgo's files, and vet opens them, there or not. With
+# -race, so that what both look at is what test-go has compiled, or will.
 lint: deps-test
 	test -z "$$(gofmt -l .)" || { gofmt -l .; exit 1; }
-	GOFLAGS=-tags=$(GOTAGS) $(GO) vet ./...
-	GOFLAGS=-tags=$(GOTAGS) $(GO) run $(STATICCHECK) ./...
+	$(GO) vet -trimpath=false -race ./...
+	$(GO) run -exec 'env "GOFLAGS=-race -tags=$(GOTAGS)"' $(STATICCHECK) ./...
 
 # Each package is compiled once for all its targets; what they find is kept where go test keeps it. Where SQLite is linked, -fuzz would
 # compile all of that anew to count its branches too, for two minutes of a processor; there ours alone are counted.
