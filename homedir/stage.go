@@ -12,66 +12,83 @@ import (
 )
 
 // build makes the home beside its place and moves it there. It is one sequence: each step is safe because of those before it.
-func (j *job) build(parent int) (err error) {
+func (j *job) build(parent int) error {
 	name := stageName(j.owner.UID)
 	top, given, err := j.makeStage(parent, name)
 	if err != nil {
 		return err
 	}
 	defer unix.Close(top)
-	placed := given
-	folders := []uint32{j.owner.UID, uint32(os.Geteuid())} // whose folders are in the site, as long as nobody can enter
-	defer func() {
-		if err != nil && !placed { // afterwards the tree is its owner's, and not ours to remove
-			err = errors.Join(err, discard(parent, name, top, folders))
-		}
-	}()
 	if !given {
-		if err := j.fill(top); err != nil {
-			return err
-		}
-		folders = folders[:1]
-		// Only a whole tree is given away: its owner's processes may walk and change it from here on.
-		if err := unix.Fchown(top, int(j.owner.UID), int(j.owner.GID)); err != nil {
-			return fmt.Errorf("give it away: %w", err)
-		}
-		if err := unix.Fchmod(top, j.opts.Modes.home()); err != nil {
-			return fmt.Errorf("set its mode: %w", err)
+		if err := j.finish(top); err != nil {
+			return errors.Join(err, j.discard(parent, name, top))
 		}
 	}
-	if err := j.fsync(top); err != nil {
+	return j.place(parent, name, top, given)
+}
+
+// finish fills the building site and gives it away. Only a whole tree is: its owner's processes may walk and change it from there
+// on.
+func (j *job) finish(top int) error {
+	if err := j.fill(top); err != nil {
 		return err
 	}
-	there, err := renameNoReplace(parent, name, path.Base(j.home))
-	if err != nil {
-		return fmt.Errorf("move it into place: %w", err)
+	if err := unix.Fchown(top, int(j.owner.UID), int(j.owner.GID)); err != nil {
+		return fmt.Errorf("give it away: %w", err)
 	}
-	placed = true
-	if there { // somebody who does not know our lock was faster
+	if err := unix.Fchmod(top, j.opts.Modes.home()); err != nil {
+		return fmt.Errorf("set its mode: %w", err)
+	}
+	return nil
+}
+
+// place gives the whole home its name. What is its owner's is removed only where it is known to be the building site yet: in place,
+// or moved by its owner, it is not ours any more. given says that an earlier login has built it, or that it is a folder of the
+// owner's that somebody gave the site's name.
+func (j *job) place(parent int, name string, top int, given bool) error {
+	there, err := false, j.fsync(top)
+	if err == nil {
+		there, err = renameNoReplace(parent, name, path.Base(j.home))
+	}
+	switch {
+	case isAt(parent, path.Base(j.home), top): // whatever was answered: over NFS an answer can be lost (rename(2), "BUGS")
+		j.result.Made = true
+		return j.fsyncParent(parent)
+	case err != nil:
+		err = fmt.Errorf("move it into place: %w", err)
+	case there: // somebody who does not know our lock was faster
 		j.result.Existed = true
-		if given { // by an earlier login, or it is a folder of the owner's that somebody gave this name
-			return nil
-		}
-		return discard(parent, name, top, folders)
+	default:
+		err = ErrReplaced
 	}
-	if err := j.isInPlace(parent, top); err != nil {
+	if given || !isAt(parent, name, top) {
 		return err
 	}
-	j.result.Made = true
-	return j.fsyncParent(parent)
+	return errors.Join(err, j.discard(parent, name, top))
+}
+
+// isAt says whether dir has this name.
+func isAt(parent int, name string, dir int) bool {
+	var open, there unix.Stat_t
+	err := errors.Join(unix.Fstat(dir, &open), unix.Fstatat(parent, name, &there, unix.AT_SYMLINK_NOFOLLOW))
+	return err == nil && open.Ino == there.Ino && open.Dev == there.Dev
 }
 
 // discard removes a building site. It is made root's again first: what is left of it when that is cut off, or refused, must not pass
 // for a whole home that only lacks its name.
-func discard(parent int, name string, top int, folders []uint32) error {
-	err := unix.Fchmod(top, siteMode)
+func (j *job) discard(parent int, name string, top int) error {
+	var st unix.Stat_t
+	err := unix.Fstat(top, &st)
+	if err == nil {
+		err = unix.Fchmod(top, siteMode)
+	}
 	if err == nil { // in this order: root's with another mode is no site that a later login knows
 		err = unix.Fchown(top, os.Geteuid(), os.Getegid())
 	}
 	if err != nil {
 		return fmt.Errorf("take it back: %w", err)
 	}
-	return removeTree(parent, name, top, folders)
+	return removeTree(parent, name, top, []uint32{j.owner.UID, st.Uid}) // root's folders too, as long as nobody could enter
 }
 
 // fill copies the skeleton into the building site, and brings it to the disk.
@@ -88,18 +105,6 @@ func (j *job) fill(top int) error {
 		}
 	}
 	return context.Cause(j.ctx)
-}
-
-func (j *job) isInPlace(parent, top int) error {
-	var ours, placed unix.Stat_t
-	if err := unix.Fstat(top, &ours); err != nil {
-		return err
-	}
-	err := unix.Fstatat(parent, path.Base(j.home), &placed, unix.AT_SYMLINK_NOFOLLOW)
-	if err != nil || placed.Ino != ours.Ino || placed.Dev != ours.Dev {
-		return ErrReplaced
-	}
-	return nil
 }
 
 // inheritsACL says whether an ACL of the folder above decides on the modes of what is made in dir.

@@ -96,6 +96,25 @@ func TestWithoutRenameNoReplace(t *testing.T) {
 	}
 }
 
+// rename(2), "BUGS": over NFS one that is said to have failed may have been done; its answer was lost.
+func TestARenameWhoseAnswerWasLost(t *testing.T) {
+	was := testRename
+	defer func() { testRename = was }()
+	for _, answer := range []error{unix.ENOENT, unix.EEXIST} {
+		testRename = func(parent int, from, to string) error {
+			return errors.Join(was(parent, from, to), answer)
+		}
+		p := newPlace(t)
+		p.skel("file", "x", 0o644)
+		if r, err := Make(ctx, p.home(), owner, p.opts); err != nil || !r.Made || r.Existed {
+			t.Errorf("%v: %+v, %v", answer, r, err)
+		}
+		if _, st := stat(t, p.home()); st.Uid != owner.UID || !exists(p.home()+"/file") {
+			t.Errorf("%v: the home belongs to uid %d; its file is there: %v", answer, st.Uid, exists(p.home()+"/file"))
+		}
+	}
+}
+
 // What is in place is its owner's: a failure after that removes nothing.
 func TestAFailureAfterTheRenameRemovesNothing(t *testing.T) {
 	was := testRename
