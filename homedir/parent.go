@@ -3,6 +3,7 @@ package homedir
 import (
 	"errors"
 	"fmt"
+	"os"
 	"path"
 	"slices"
 	"strings"
@@ -105,7 +106,8 @@ func (j *job) step(dir int, name, walked string) (next int, target string, err e
 		if err := j.hand.label.next(func() string { return walked }, unix.S_IFDIR); err != nil {
 			return -1, "", err
 		}
-		return j.makeParent(dir, name)
+		next, err = j.makeParent(dir, name)
+		return next, "", err
 	}
 	if errors.Is(err, unix.ELOOP) || errors.Is(err, unix.ENOTDIR) {
 		target, err = trustedLink(dir, name)
@@ -119,25 +121,53 @@ func openDir(dir int, name string, how int) (int, error) {
 }
 
 // makeParent makes a missing folder above the home. Whoever made it in the same moment is as welcome.
-func (j *job) makeParent(dir int, name string) (int, string, error) {
-	made := unix.Mkdirat(dir, name, 0o755)
-	if made != nil && !errors.Is(made, unix.EEXIST) {
-		return -1, "", made
+func (j *job) makeParent(dir int, name string) (int, error) {
+	err := unix.Mkdirat(dir, name, 0o755)
+	if errors.Is(err, unix.EEXIST) {
+		return openDir(dir, name, unix.O_RDONLY)
 	}
-	fd, err := openDir(dir, name, unix.O_RDONLY)
 	if err != nil {
-		return -1, "", err
+		return -1, err
 	}
-	if made == nil { // a set-gid folder above, an ACL or a umask must not decide
-		if err = mustBeNew(fd); err == nil {
-			err = errors.Join(unix.Fchown(fd, 0, 0), unix.Fchmod(fd, 0o755), j.fsyncParent(dir))
-		}
-		if err != nil {
-			unix.Close(fd)
-			return -1, "", err
-		}
+	fd, err := openNew(dir, name, 0o755)
+	if err != nil {
+		return -1, err
 	}
-	return fd, "", nil
+	if err := j.fsyncParent(dir); err != nil {
+		unix.Close(fd)
+		return -1, err
+	}
+	return fd, nil
+}
+
+// openNew opens the folder that was just made under this name, and makes it root's with this mode, whatever the umask, an ACL or the
+// set-gid bit of the folder above would have. When that cannot be, nothing is left.
+func openNew(dir int, name string, mode uint32) (int, error) {
+	fd, err := openDir(dir, name, unix.O_RDONLY)
+	if err == nil {
+		err = mustBeNew(fd)
+	}
+	if err == nil {
+		err = errors.Join(unix.Fchown(fd, os.Geteuid(), os.Getegid()), unix.Fchmod(fd, mode))
+	}
+	if err != nil {
+		unix.Close(fd)
+		unix.Unlinkat(dir, name, unix.AT_REMOVEDIR) // whatever has the name now, it goes only when there is nothing in it
+		return -1, err
+	}
+	return fd, nil
+}
+
+// mustBeNew refuses a folder that is not the one just made under its name: where others may rename, another may be there.
+func mustBeNew(dir int) error {
+	var st unix.Stat_t
+	if err := unix.Fstat(dir, &st); err != nil {
+		return err
+	}
+	if int(st.Uid) != os.Geteuid() {
+		return ErrReplaced
+	}
+	return list(dir, func(entry) error { return ErrReplaced })
 }
 
 // trustedLink reads a link that root made, in a folder where nobody else could have put it.

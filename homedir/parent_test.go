@@ -109,9 +109,17 @@ func TestADefaultACLAbove(t *testing.T) {
 	}
 	p.must(unix.Setxattr(p.dir+"/home", "system.posix_acl_default", acl, 0))
 	p.make()
-	for name, want := range map[string]os.FileMode{"": 0o755, "file": 0o644, "dir": 0o755, "dir/file": 0o644} {
-		if mode, _ := stat(t, path.Join(p.home(), name)); mode.Perm() != want {
-			t.Errorf("%q has %v, want %v", name, mode, want)
+	modes := func(what string) {
+		for name, want := range map[string]os.FileMode{"": 0o755, "file": 0o644, "dir": 0o755, "dir/file": 0o644} {
+			if mode, _ := stat(t, path.Join(p.home(), name)); mode.Perm() != want {
+				t.Errorf("%s: %q has %v, want %v", what, name, mode, want)
+			}
 		}
 	}
+	modes("an ACL")
+	p.must(os.RemoveAll(p.home()))
+	if out, err := p.child("PWB_HOMEDIR_WITHOUT=ACLs").CombinedOutput(); err != nil {
+		t.Fatalf("%v: %s", err, out)
+	}
+	modes("an ACL that cannot be asked for")
 }

@@ -47,6 +47,10 @@ var missing = map[string][]call{
 	},
 	// NFS that makes root nobody
 	"root": {{unix.SYS_FCHOWN, unix.EPERM}},
+	// the folders of vboxsf and of 9p as Plan 9 has it
+	"fsync": {{unix.SYS_FSYNC, unix.EINVAL}},
+	// NFSv4 has ACLs of its own, which its server inherits
+	"ACLs": {{unix.SYS_FGETXATTR, unix.EOPNOTSUPP}},
 }
 
 type call struct {
@@ -117,6 +121,19 @@ func TestWithoutRoot(t *testing.T) {
 		t.Errorf("%v: %s", err, out)
 	}
 	p.nothing()
+	p.must(os.Remove(p.dir + "/home")) // it would be made
+	if out, err := p.child("PWB_HOMEDIR_WITHOUT=root").CombinedOutput(); err == nil || exists(p.dir+"/home") {
+		t.Errorf("%v: %s; a folder above the home that cannot be given its owner is there: %v", err, out, exists(p.dir+"/home"))
+	}
+}
+
+// fsync(2), EINVAL: "fd is bound to a special file which does not support synchronization."
+func TestWithoutFsync(t *testing.T) {
+	p := newPlace(t)
+	p.skel("dir/file", "x", 0o644)
+	if out, err := p.child("PWB_HOMEDIR_WITHOUT=fsync").CombinedOutput(); err != nil || !exists(p.home()+"/dir/file") {
+		t.Errorf("%v: %s", err, out)
+	}
 }
 
 // pam_limits may set RLIMIT_FSIZE before the home is made; SIGXFSZ ends a process that does not expect it.

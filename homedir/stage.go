@@ -107,10 +107,11 @@ func (j *job) fill(top int) error {
 	return context.Cause(j.ctx)
 }
 
-// inheritsACL says whether an ACL of the folder above decides on the modes of what is made in dir.
+// inheritsACL says whether an ACL of the folder above may decide on the modes of what is made in dir. Only ENODATA says no: where
+// the file system has no such ACLs it may have others, as NFSv4 has.
 func inheritsACL(dir int) bool {
 	_, err := unix.Fgetxattr(dir, "system.posix_acl_default", nil)
-	return !errors.Is(err, unix.ENODATA) && !errors.Is(err, unix.EOPNOTSUPP)
+	return !errors.Is(err, unix.ENODATA)
 }
 
 const stagePrefix = ".pwb-mk."
@@ -170,27 +171,8 @@ func (j *job) makeStage(parent int, name string) (top int, given bool, err error
 	if err != nil {
 		return -1, false, err
 	}
-	if top, err = openSite(parent, name); err != nil {
-		unix.Unlinkat(parent, name, unix.AT_REMOVEDIR) // whatever has the name now, it goes only when there is nothing in it
-	}
+	top, err = openNew(parent, name, siteMode)
 	return top, false, err
-}
-
-// openSite opens the building site that was just made, and makes it root's whatever the folder above would have.
-func openSite(parent int, name string) (int, error) {
-	top, err := openDir(parent, name, unix.O_RDONLY)
-	if err != nil {
-		return -1, err
-	}
-	err = mustBeNew(top)
-	if err == nil {
-		err = errors.Join(unix.Fchown(top, os.Geteuid(), os.Getegid()), unix.Fchmod(top, siteMode))
-	}
-	if err != nil {
-		unix.Close(top)
-		return -1, err
-	}
-	return top, nil
 }
 
 // takeOver removes what an earlier login left of its building site, and returns -1; or returns the home, when it was given away
@@ -222,18 +204,6 @@ func (j *job) takeOver(parent int, name string) (int, error) {
 	}
 	unix.Close(stale)
 	return -1, err
-}
-
-// mustBeNew refuses a folder that is not the one just made under its name: where others may rename, another may be there.
-func mustBeNew(dir int) error {
-	var st unix.Stat_t
-	if err := unix.Fstat(dir, &st); err != nil {
-		return err
-	}
-	if int(st.Uid) != os.Geteuid() {
-		return ErrReplaced
-	}
-	return list(dir, func(entry) error { return ErrReplaced })
 }
 
 // renameNoReplace moves without replacing. File systems that cannot (NFS) get a plain rename: a directory can replace an empty

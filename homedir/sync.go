@@ -38,7 +38,7 @@ func (j *job) syncTree(top int) error {
 			}
 			return nil
 		})
-		return errors.Join(err, unix.Fsync(dir))
+		return errors.Join(err, fsync(dir))
 	}}
 	return w.run(&hand{})
 }
@@ -48,17 +48,26 @@ func syncFile(dir int, name string) error {
 	if err != nil {
 		return fmt.Errorf("sync %q: %w", name, err)
 	}
-	if err := errors.Join(unix.Fsync(fd), unix.Close(fd)); err != nil {
+	if err := errors.Join(fsync(fd), unix.Close(fd)); err != nil {
 		return fmt.Errorf("sync %q: %w", name, err)
 	}
 	return nil
+}
+
+// fsync waits for the disk where the file system can. Some have no such call for folders (vboxsf), or none at all: EINVAL.
+func fsync(fd int) error {
+	err := unix.Fsync(fd)
+	if errors.Is(err, unix.EINVAL) {
+		return nil
+	}
+	return err
 }
 
 func (j *job) fsync(fd int) error {
 	if j.opts.NoSync {
 		return nil
 	}
-	if err := unix.Fsync(fd); err != nil {
+	if err := fsync(fd); err != nil {
 		return fmt.Errorf("sync: %w", err)
 	}
 	return nil
