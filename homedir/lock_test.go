@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"runtime"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -56,6 +57,34 @@ func TestALoginThatWaitsCanGiveUp(t *testing.T) {
 	p.make() // and the one that gave up holds nothing
 }
 
+// A login that hangs, as on a disk that does not answer, must not cost this process a thread for each that gives up behind it.
+func TestManyThatGiveUp(t *testing.T) {
+	p := newPlace(t)
+	p.must(os.Mkdir(p.dir+"/locks", 0o700))
+	f, err := os.Create(p.dir + "/locks/4711.lock")
+	p.must(err, unix.Flock(int(f.Fd()), unix.LOCK_EX))
+	short, cancel := context.WithTimeout(ctx, 50*time.Millisecond)
+	defer cancel()
+	before := runtime.NumGoroutine()
+	var wg sync.WaitGroup
+	for range 20 {
+		wg.Go(func() {
+			if _, err := Make(short, p.home(), owner, p.opts); !errors.Is(err, ErrBusy) {
+				t.Errorf("behind a lock: %v", err)
+			}
+		})
+	}
+	wg.Wait()
+	stay := func() int { return runtime.NumGoroutine() - before }
+	for end := time.Now().Add(5 * time.Second); stay() > 1; runtime.Gosched() { // the others are on their way out
+		if time.Now().After(end) {
+			t.Fatalf("%d goroutines stay", stay())
+		}
+	}
+	p.must(f.Close())
+	p.make()
+}
+
 func TestNoLockIsLeft(t *testing.T) {
 	p := newPlace(t)
 	p.make()
@@ -66,9 +95,19 @@ func TestNoLockIsLeft(t *testing.T) {
 
 func TestALockFolderOfSomebodyElse(t *testing.T) {
 	p := newPlace(t)
-	p.must(os.Mkdir(p.dir+"/locks", 0o755), os.Chown(p.dir+"/locks", 4999, 4999))
-	if _, err := Make(ctx, p.home(), owner, p.opts); err == nil || !strings.Contains(err.Error(), "must be a folder that only root can write") {
-		t.Errorf("Make: %v", err)
+	locks := p.dir + "/locks"
+	for name, put := range map[string]func() error{
+		"theirs":            func() error { return errors.Join(os.Mkdir(locks, 0o755), os.Chown(locks, 4999, 4999)) },
+		"open to everybody": func() error { return errors.Join(os.Mkdir(locks, 0o755), os.Chmod(locks, 0o777)) },
+		"open to a group":   func() error { return errors.Join(os.Mkdir(locks, 0o755), os.Chmod(locks, 0o775)) },
+		"a link":            func() error { return os.Symlink("skel", locks) },
+		"a file":            func() error { return os.WriteFile(locks, nil, 0o600) },
+	} {
+		p.must(put())
+		if _, err := Make(ctx, p.home(), owner, p.opts); err == nil || !strings.Contains(err.Error(), "must be a folder that only root can write") {
+			t.Errorf("%s: %v", name, err)
+		}
+		p.must(os.RemoveAll(locks))
 	}
 	p.nothing()
 }

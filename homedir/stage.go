@@ -67,10 +67,10 @@ func (j *job) place(parent int, name string, top int, given bool) error {
 	return errors.Join(err, j.discard(parent, name, top))
 }
 
-// isAt says whether dir has this name.
-func isAt(parent int, name string, dir int) bool {
+// isAt says whether what is open as fd has this name.
+func isAt(parent int, name string, fd int) bool {
 	var open, there unix.Stat_t
-	err := errors.Join(unix.Fstat(dir, &open), unix.Fstatat(parent, name, &there, unix.AT_SYMLINK_NOFOLLOW))
+	err := errors.Join(unix.Fstat(fd, &open), unix.Fstatat(parent, name, &there, unix.AT_SYMLINK_NOFOLLOW))
 	return err == nil && open.Ino == there.Ino && open.Dev == there.Dev
 }
 
