@@ -8,6 +8,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"syscall"
@@ -37,12 +38,12 @@ int main(int argc, char **argv)
 `
 
 // front builds the program in C; becomes is what it becomes without a worker. It returns the folder with its two names.
-func front(t *testing.T, becomes string) string {
+func front(t *testing.T, becomes string, flags ...string) string {
 	t.Helper()
 	dir := t.TempDir()
-	args := []string{"-std=c11", "-fsanitize=address,undefined", "-fno-sanitize-recover=all", "-g",
+	args := append([]string{"-std=c11", "-fsanitize=address,undefined", "-fno-sanitize-recover=all", "-g",
 		`-DPWB_SOCKET="` + socket + `"`, `-DPWB_HOMEMAKER="` + becomes + `"`, "-o", dir + "/mkhomedir",
-		"front/mkhomedir.c", "../pam_pwb/shim/reach.c", "../pam_pwb/shim/frame.c"}
+		"front/mkhomedir.c", "../pam_pwb/shim/reach.c", "../pam_pwb/shim/frame.c"}, flags...)
 	if out, err := exec.Command("cc", args...).CombinedOutput(); err != nil {
 		t.Fatalf("cc: %v: %s", err, out)
 	}
@@ -75,7 +76,7 @@ var buildPwb = sync.OnceValue(func() error {
 })
 
 // startWorker runs the real worker behind the socket until the test ends.
-func startWorker(t *testing.T) {
+func startWorker(t *testing.T) *os.Process {
 	t.Helper()
 	if err := buildPwb(); err != nil {
 		t.Fatal(err)
@@ -90,16 +91,34 @@ func startWorker(t *testing.T) {
 		cmd.Process.Signal(syscall.SIGTERM)
 		cmd.Wait()
 	})
-	for end := time.Now().Add(20 * time.Second); ; time.Sleep(10 * time.Millisecond) {
+	until(t, "the worker listens", func() bool {
 		conn, err := net.Dial("unixpacket", socket)
 		if err == nil {
 			conn.Close()
-			return
+		} else if cmd.Process.Signal(syscall.Signal(0)) != nil {
+			t.Fatalf("the worker has ended: %s", log.String())
 		}
+		return err == nil
+	})
+	return cmd.Process
+}
+
+func until(t *testing.T, what string, is func() bool) {
+	t.Helper()
+	for end := time.Now().Add(20 * time.Second); !is(); time.Sleep(5 * time.Millisecond) {
 		if time.Now().After(end) {
-			t.Fatalf("the worker does not listen: %v; it said: %s", err, log.String())
+			t.Fatalf("waited in vain: %s", what)
 		}
 	}
+}
+
+// opened says whether the process has the file open.
+func opened(pid int, file string) bool {
+	links, _ := filepath.Glob(fmt.Sprintf("/proc/%d/fd/*", pid))
+	return slices.ContainsFunc(links, func(link string) bool {
+		to, _ := os.Readlink(link)
+		return to == file
+	})
 }
 
 // run runs a program by one of its names, and returns what it said and its status.
@@ -184,6 +203,8 @@ func TestFrontBecomesWhoCanSayWhatIsWrong(t *testing.T) {
 		{"mkhomedir", "\ncarl\n", []string{"-q"}},
 		{"mkhomedir", "", []string{"-q"}},
 		{"mkhomedir", "nobody-here\n1000\n", []string{"-q", "-u", "0077"}},
+		{"mkhomedir", "carl\x00ine\n", []string{"-q"}},
+		{"mkhomedir", "carl\n", []string{"-q", "operand", "-u", "0077"}},
 		{"mkhomedir", strings.Repeat("long ", 10_000), nil},
 	} {
 		program := dir + "/" + tt.program
@@ -279,4 +300,43 @@ s = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET); s.bind("/mnt/open/s");
 	}
 	try("a silent one")
 	silent.Close()
+}
+
+// Who cannot hand over says why, and advises what mends that cause.
+func TestFrontThatCannotHandOver(t *testing.T) {
+	frontMachine(t)
+	os.Remove(socket)
+	const becomes = "/mnt/becomes"
+	dir := front(t, becomes)
+	put := func(text string, mode os.FileMode) func() error {
+		return func() error { return errors.Join(os.WriteFile(becomes, []byte(text), mode), os.Chmod(becomes, mode)) }
+	}
+	for _, tt := range []struct {
+		put    func() error
+		args   []string
+		said   string
+		status int
+	}{
+		{func() error { return nil }, []string{"mkhomedir_helper", "carl"}, becomes + ": No such file or directory; reinstall pwb", 6},
+		{func() error { return nil }, []string{"mkhomedir"}, becomes + ": No such file or directory; reinstall pwb", 1},
+		{put("", 0o755), []string{"mkhomedir_helper", "carl"}, becomes + ": Exec format error; reinstall pwb", 6},
+		{put("", 0o644), []string{"mkhomedir_helper", "carl"}, becomes + ": Permission denied; it must be executable, and its file system not mounted noexec", 6},
+		{put("", 0o755), []string{"sh", "-c", `ulimit -f 0; exec "$0"`, "mkhomedir"}, "hand the user's name on: File too large", 1},
+		{put("", 0o755), []string{"sh", "-c", `exec "$0" </mnt`, "mkhomedir"}, "read the user's name: Is a directory", 1},
+	} {
+		os.Remove(becomes)
+		if err := tt.put(); err != nil {
+			t.Fatal(err)
+		}
+		name := "mkhomedir"
+		for i, arg := range tt.args {
+			if strings.HasPrefix(arg, "mkhomedir") {
+				name, tt.args[i] = arg, dir+"/"+arg
+			}
+		}
+		want := name + ": " + tt.said + "\n"
+		if said, status := run(exec.Command(tt.args[0], tt.args[1:]...), "carl\n"); said != want || status != tt.status {
+			t.Errorf("%q: %q, status %d; want %q, %d", tt.args, said, status, want, tt.status)
+		}
+	}
 }

@@ -14,7 +14,7 @@ import (
 	"github.com/pwb-project/pwb/internal/nstest"
 )
 
-func TestMain(m *testing.M) { nstest.Main(m, "/mnt", "/home") }
+func TestMain(m *testing.M) { nstest.Main(m, "/mnt", "/home", "/run") }
 
 // Both programs are the real ones, as the Makefile builds them.
 func programs(t *testing.T) (oddjob, helper string) {

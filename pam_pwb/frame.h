@@ -28,7 +28,9 @@
 #ifndef FRAME_WORK_MS /* tests wait less */
 #define FRAME_WORK_MS     10000   /* a whole call, less the time that the person takes */
 #endif
+#ifndef FRAME_HOME_MS
 #define FRAME_HOME_MS     300000  /* the same for open_session: a large home on a slow disk, which is not there before it is whole */
+#endif
 
 enum frame_kind {
 	FRAME_HELLO = 1,

@@ -1,20 +1,22 @@
 /*
  * mkhomedir.c - what the names mkhomedir_helper (pam_mkhomedir(8)) and mkhomedir (oddjobd-mkhomedir.conf(5)) lead to. It asks
  * the resident worker for the home, as pam_pwb.so does in open_session: no program of Go has to be started for that, which takes
- * longer than to copy a small skeleton. It makes nothing and complains of nothing itself. Whenever it has not heard that the home
- * is there, it becomes the program that makes homes alone, with the same name, arguments and input.
+ * longer than to copy a small skeleton. It makes nothing itself. Whenever it has not heard that the home is there, it becomes the
+ * program that makes homes alone, with the same name, arguments and input; it complains only when it cannot.
  */
 #define _GNU_SOURCE
 #include "../../pam_pwb/shim/reach.h"
 
 #include <errno.h>
 #include <fcntl.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
+#include <syslog.h>
 #include <unistd.h>
 
 #include <security/pam_modules.h>
@@ -28,6 +30,7 @@
 
 #define INPUT_MAX 65536 /* as in homemaker */
 #define PATH_BUFFER 64
+#define ODDJOB_FAILURE 1
 
 /* What a command line asks for, as arguments of the module; NULL where it says nothing. */
 struct wish {
@@ -54,24 +57,29 @@ parse_helper(int argc, char **argv, struct wish *w)
 	return 0;
 }
 
-static void
+/* A name that came by half is somebody else's: 0, or why not all of it could be read. */
+static int
 read_input(void)
 {
-	ssize_t n = 1;
+	ssize_t n;
 
-	while (n > 0 && input_size < INPUT_MAX) {
+	while (input_size < INPUT_MAX) {
 		n = read(0, input + input_size, INPUT_MAX - input_size);
+		if (n == 0)
+			return 0;
 		if (n > 0)
 			input_size += (size_t)n;
-		else if (n < 0 && errno == EINTR)
-			n = 1;
+		else if (errno != EINTR)
+			return -errno;
 	}
+	return 0;
 }
 
-/* Oddjob's options, and the user's name in the first line of input. */
+/* Oddjob's options, and the user's name in the first line of input. What is odd is for whom this becomes. */
 static int
 parse_oddjob(int argc, char **argv, struct wish *w)
 {
+	size_t n = strcspn(input, "\r\n");
 	int option, empty = 0;
 
 	opterr = 0;
@@ -96,9 +104,9 @@ parse_oddjob(int argc, char **argv, struct wish *w)
 		}
 	if (empty)
 		w->skel = "";
-	if (strcspn(input, "\r\n") > FRAME_STRING_MAX)
+	if (optind < argc || n > FRAME_STRING_MAX || (n < input_size && input[n] == '\0'))
 		return -EINVAL;
-	memcpy(first_line, input, strcspn(input, "\r\n"));
+	memcpy(first_line, input, n);
 	w->user = first_line;
 	return 0;
 }
@@ -157,19 +165,28 @@ send_hello(const struct worker *k, struct frame *f, const struct wish *w)
 static int
 receive_ack(const struct worker *k, struct frame *f)
 {
-	unsigned kind = 0;
+	unsigned kind = 0, version;
 	uint32_t seq = 0;
 	int error = worker_recv(k, f, &kind, &seq);
 
 	if (error < 0)
 		return error;
-	return kind == FRAME_HELLO_ACK && frame_get_u8(f) == FRAME_VERSION ? 0 : -EBADMSG;
+	version = frame_get_u8(f);
+	frame_get_str(f); /* its build */
+	return kind == FRAME_HELLO_ACK && seq == 0 && version == FRAME_VERSION && frame_done(f) == 0 ? 0 : -EBADMSG;
 }
 
-/* A message for the person: only one is ever sent, when a home was made. */
+/* Confirms a message for the person. One that tells, and is no error, is sent when a home was made; nobody is here to be asked. */
 static int
-confirm(const struct worker *k, struct frame *f, uint32_t seq)
+show(const struct worker *k, struct frame *f, uint32_t seq, int *ret_made)
 {
+	int style = frame_get_u8(f);
+
+	frame_get_str(f);
+	if (frame_done(f) < 0 || (style != PAM_TEXT_INFO && style != PAM_ERROR_MSG))
+		return -EBADMSG;
+	if (style == PAM_TEXT_INFO)
+		*ret_made = 1;
 	frame_begin(f, FRAME_ANSWER, seq);
 	frame_put_u32(f, PAM_SUCCESS);
 	frame_put_bytes(f, NULL, 0);
@@ -177,29 +194,35 @@ confirm(const struct worker *k, struct frame *f, uint32_t seq)
 	return worker_send(k, f);
 }
 
+static int
+result(struct frame *f)
+{
+	uint32_t code = frame_get_u32(f);
+
+	return frame_done(f) == 0 && code == PAM_SUCCESS ? 0 : -EBADMSG;
+}
+
 /* Hears the call out. Lines for a log are not repeated: the worker has one, and what went wrong is said by whom this becomes. */
 static int
 hear(struct worker *k, struct frame *f, int *ret_made)
 {
 	unsigned kind = 0;
-	uint32_t seq = 0;
-	int n, error = 0;
+	uint32_t seq = 0, n;
+	int error = 0;
 
 	k->deadline = worker_now() + FRAME_HOME_MS * INT64_C(1000000);
-	for (n = 0; n < (int)FRAME_CALL_MAX && error == 0; n++) {
+	for (n = 1; n <= FRAME_CALL_MAX && error == 0; n++) {
 		error = worker_recv(k, f, &kind, &seq);
 		if (error < 0)
 			return error;
-		if (seq != (uint32_t)n + 1)
+		if (seq != n)
 			return -EBADMSG;
 		if (kind == FRAME_RESULT)
-			return frame_get_u32(f) == PAM_SUCCESS && frame_done(f) == 0 ? 0 : -EBADMSG;
-		if (kind == FRAME_PROMPT) {
-			*ret_made = 1;
-			error = confirm(k, f, seq);
-		} else if (kind != FRAME_LOG) {
+			return result(f);
+		if (kind == FRAME_PROMPT)
+			error = show(k, f, seq, ret_made);
+		else if (kind != FRAME_LOG)
 			error = -EBADMSG;
-		}
 	}
 	return error < 0 ? error : -EMSGSIZE;
 }
@@ -229,15 +252,52 @@ ask(const struct wish *w, int *ret_made)
 	return error;
 }
 
-/* Gives the input that is read already to whom this becomes. */
+/* Gives the input that is read already to whom this becomes: 0, or a negative errno. */
 static int
 give_back(void)
 {
 	int fd = memfd_create("input", 0);
+	ssize_t n = fd < 0 ? -1 : pwrite(fd, input, input_size, 0);
 
-	if (fd < 0 || write(fd, input, input_size) != (ssize_t)input_size || lseek(fd, 0, SEEK_SET) < 0 || dup2(fd, 0) < 0)
+	if (n < 0 || dup2(fd, 0) < 0)
 		return -errno;
-	return fd == 0 ? 0 : close(fd);
+	if (fd != 0)
+		close(fd);
+	return (size_t)n == input_size ? 0 : -EIO;
+}
+
+/* What mends it, where something here does. */
+static const char *
+advice(int error)
+{
+	switch (error) {
+	case ENOENT:
+	case ENOTDIR:
+	case ENOEXEC:
+		return "; reinstall pwb";
+	case EACCES:
+		return "; it must be executable, and its file system not mounted noexec";
+	default:
+		return "";
+	}
+}
+
+/* Becomes the program that makes homes alone, or says why not: to the system's log too, since pam_mkhomedir(8) runs its helper with
+ * streams that nobody reads. */
+static int
+become(const char *name, int helper, char **argv)
+{
+	int error = helper ? 0 : give_back();
+
+	openlog(name, LOG_PERROR, LOG_AUTHPRIV);
+	if (error < 0) {
+		syslog(LOG_ERR, "hand the user's name on: %s", strerror(-error));
+		return ODDJOB_FAILURE;
+	}
+	execv(PWB_HOMEMAKER, argv);
+	error = errno;
+	syslog(LOG_ERR, "%s: %s%s", PWB_HOMEMAKER, strerror(error), advice(error));
+	return helper ? PAM_PERM_DENIED : ODDJOB_FAILURE;
 }
 
 int
@@ -247,21 +307,22 @@ main(int argc, char **argv)
 	const char *name = argc > 0 ? strrchr(argv[0], '/') : NULL;
 	int helper, made = 0, error;
 
+	/* A stream that nobody reads, as pam_mkhomedir(8) gives its helper, and a limit of the session's are errors, not the end. */
+	signal(SIGPIPE, SIG_IGN);
+	signal(SIGXFSZ, SIG_IGN);
 	name = name != NULL ? name + 1 : argc > 0 ? argv[0] : "";
 	helper = strcmp(name, "mkhomedir_helper") == 0;
-	if (helper) {
-		error = parse_helper(argc, argv, &wish);
-	} else {
-		read_input();
-		error = parse_oddjob(argc, argv, &wish);
+	error = helper ? 0 : read_input();
+	if (error < 0) {
+		openlog(name, LOG_PERROR, LOG_AUTHPRIV);
+		syslog(LOG_ERR, "read the user's name: %s", strerror(-error));
+		return ODDJOB_FAILURE;
 	}
+	error = helper ? parse_helper(argc, argv, &wish) : parse_oddjob(argc, argv, &wish);
 	if (error == 0 && geteuid() == 0 && ask(&wish, &made) == 0) {
 		if (!helper && made)
 			printf("Creating home directory for %s.", wish.user); /* pam_oddjob_mkhomedir shows it as it is */
 		return 0;
 	}
-	if (helper || give_back() == 0)
-		execv(PWB_HOMEMAKER, argv);
-	fprintf(stderr, "%s: %s: %m; reinstall pwb\n", name, PWB_HOMEMAKER);
-	return PAM_PERM_DENIED;
+	return become(name, helper, argv);
 }
