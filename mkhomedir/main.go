@@ -7,9 +7,12 @@ package main
 import (
 	"bufio"
 	"bytes"
+	"cmp"
 	"context"
+	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"strconv"
@@ -27,13 +30,18 @@ var pwbPath = "/usr/bin/pwb" // set by the build
 const (
 	maxInput = 64 << 10
 	denied   = 6 // PAM_PERM_DENIED, as for all that the system refuses
+	failure  = 1 // the same of oddjob's helpers
 )
 
 func main() {
+	homemaker.Unbind()
 	helper := filepath.Base(os.Args[0]) == "mkhomedir_helper"
 	var input []byte
 	if !helper {
-		input, _ = io.ReadAll(io.LimitReader(os.Stdin, maxInput))
+		var err error
+		if input, err = io.ReadAll(io.LimitReader(os.Stdin, maxInput)); err != nil { // a name that came by half is somebody else's
+			fail(helper, fmt.Errorf("read the user's name: %w", err))
+		}
 	}
 	if made, request, ok := tryHome(helper, string(input)); ok {
 		if !helper && made && !request.Silent {
@@ -41,8 +49,16 @@ func main() {
 		}
 		return
 	}
-	fmt.Fprintf(os.Stderr, "%s: %v\n", filepath.Base(os.Args[0]), become(helper, input))
-	os.Exit(denied)
+	fail(helper, become(helper, input))
+}
+
+func fail(helper bool, err error) {
+	homemaker.Complain(err.Error())
+	homemaker.EndAs(err)
+	if helper {
+		os.Exit(denied)
+	}
+	os.Exit(failure)
 }
 
 // tryHome makes the home, or says that it is not for it to make or to complain.
@@ -64,15 +80,12 @@ func tryHome(helper bool, input string) (made bool, request homemaker.Request, o
 	if err != nil {
 		return false, request, false
 	}
-	homemaker.Unbind()
 	ctx, cancel := context.WithCancelCause(context.Background())
 	defer cancel(nil)
 	opts.Progress = homemaker.ListenLate(cancel)
 	result, err := homedir.Make(ctx, home, owner, opts)
 	if err != nil && ctx.Err() != nil { // nobody wants it any more: pwb would make it
-		homemaker.Complain(err.Error())
-		homemaker.EndAs(err)
-		os.Exit(denied)
+		fail(helper, err)
 	}
 	return result.Made, request, err == nil
 }
@@ -148,20 +161,25 @@ func entry(line string) (owner homedir.Owner, home string, ok bool) {
 // become has pwb do it, under the name that this was called by, with the input that is read already. It returns when that fails.
 func become(helper bool, input []byte) error {
 	if !helper {
-		fd, err := unix.MemfdCreate("input", 0)
-		if err != nil {
-			return fmt.Errorf("pass the user's name on: %w", err)
-		}
-		f := os.NewFile(uintptr(fd), "input")
-		if _, err := f.Write(input); err != nil {
-			return fmt.Errorf("pass the user's name on: %w", err)
-		}
-		if _, err := f.Seek(0, io.SeekStart); err != nil {
-			return fmt.Errorf("pass the user's name on: %w", err)
-		}
-		if err := unix.Dup2(fd, 0); err != nil {
-			return fmt.Errorf("pass the user's name on: %w", err)
+		if err := giveBack(input); err != nil {
+			return fmt.Errorf("hand the user's name on: %w", err)
 		}
 	}
-	return fmt.Errorf("%s: %w", pwbPath, syscall.Exec(pwbPath, os.Args, os.Environ()))
+	err := syscall.Exec(pwbPath, os.Args, os.Environ())
+	if errors.Is(err, fs.ErrNotExist) || errors.Is(err, unix.ENOEXEC) {
+		return fmt.Errorf("%s: %w; reinstall pwb", pwbPath, err)
+	}
+	return fmt.Errorf("%s: %w", pwbPath, err)
+}
+
+// giveBack makes input what standard input has to say.
+func giveBack(input []byte) error {
+	fd, err := unix.MemfdCreate("input", 0)
+	if err != nil {
+		return err
+	}
+	if n, err := unix.Pwrite(fd, input, 0); err != nil || n < len(input) {
+		return cmp.Or(err, io.ErrShortWrite)
+	}
+	return unix.Dup2(fd, 0)
 }

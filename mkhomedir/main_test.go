@@ -16,17 +16,25 @@ import (
 
 func TestMain(m *testing.M) { nstest.Main(m, "/mnt", "/home", "/run") }
 
-// Both programs are the real ones, as the Makefile builds them.
+// programs are the real ones, as the Makefile builds them, before the real pwb.
 func programs(t *testing.T) (oddjob, helper string) {
 	nstest.Need(t)
+	if err := buildPwb(); err != nil {
+		t.Fatal(err)
+	}
+	return programsBefore(t, pwb)
+}
+
+// programsBefore leave to the program at next what is not for them.
+func programsBefore(t *testing.T, next string) (oddjob, helper string) {
+	t.Helper()
 	dir := t.TempDir()
 	if err := os.Chmod(dir, 0o755); err != nil {
 		t.Fatal(err)
 	}
-	cmd := exec.Command("go", "build", "-ldflags", "-s -X main.pwbPath="+pwb, "-o", dir+"/mkhomedir", ".")
+	cmd := exec.Command("go", "build", "-ldflags", "-s -X main.pwbPath="+next, "-o", dir+"/mkhomedir", ".")
 	cmd.Env = append(os.Environ(), "CGO_ENABLED=0")
-	out, err := cmd.CombinedOutput()
-	if err = errors.Join(err, buildPwb()); err != nil {
+	if out, err := cmd.CombinedOutput(); err != nil {
 		t.Fatalf("%v: %s", err, out)
 	}
 	if err := os.Link(dir+"/mkhomedir", dir+"/mkhomedir_helper"); err != nil {
@@ -82,6 +90,61 @@ func TestHomes(t *testing.T) {
 		if err != nil || st.Mode().Perm() != 0o750 || st.Sys().(*syscall.Stat_t).Uid != uid || string(text) != "hello" {
 			t.Errorf("home of %s: %v, %v, %q, %v", name, st, err, text, readErr)
 		}
+	}
+}
+
+// Where pwb itself cannot be run, or the name not be read, that is said in one line, and the status is the caller's kind of failure.
+func TestWithoutPwb(t *testing.T) {
+	nstest.Need(t)
+	oddjob, helper := programsBefore(t, "/mnt/nothing")
+	for _, tt := range []struct {
+		program, args string
+		said          string
+		status        int
+	}{
+		{helper, "nobody-here", "mkhomedir_helper: /mnt/nothing: no such file or directory; reinstall pwb\n", 6},
+		{oddjob, "-q", "mkhomedir: /mnt/nothing: no such file or directory; reinstall pwb\n", 1},
+		{oddjob, "-q </mnt", "mkhomedir: read the user's name: read /dev/stdin: is a directory\n", 1},
+	} {
+		cmd := exec.Command("sh", "-c", tt.program+" "+tt.args)
+		cmd.Stdin = strings.NewReader("nobody-here\n")
+		out, _ := cmd.CombinedOutput()
+		if got := cmd.ProcessState.ExitCode(); got != tt.status || string(out) != tt.said {
+			t.Errorf("%s: %q, status %d; want %q, %d", tt.args, out, got, tt.said, tt.status)
+		}
+	}
+}
+
+// pam_mkhomedir(8) gives its helper streams that nobody reads: to complain there is not to die.
+func TestStreamsThatNobodyReads(t *testing.T) {
+	oddjob, _ := programs(t)
+	replace(t, "/etc/passwd", "root:x:0:0::/root:/bin/sh\nbob:x:4713:4714::/home/bob:/bin/sh\n")
+	replace(t, "/etc/nsswitch.conf", "passwd: files\ngroup: files\n")
+	replace(t, "/etc/login.defs", "UMASK 0x3f\n")
+	os.RemoveAll("/home/bob")
+	for _, tt := range []struct {
+		what, input string
+		args        []string
+		status      int
+	}{
+		{"a warning", "bob\n", []string{"-q"}, 0},
+		{"pwb's usage", "bob\n", []string{"-x"}, 1},
+		{"pwb's complaint", "\n", nil, 2},
+	} {
+		r, w, err := os.Pipe()
+		if err = errors.Join(err, r.Close()); err != nil {
+			t.Fatal(err)
+		}
+		cmd := exec.Command(oddjob, tt.args...)
+		cmd.Stdin, cmd.Stderr = strings.NewReader(tt.input), w
+		cmd.Run()
+		w.Close()
+		if got := cmd.ProcessState.ExitCode(); got != tt.status {
+			t.Errorf("%s: %v, want status %d", tt.what, cmd.ProcessState, tt.status)
+		}
+	}
+	if _, err := os.Stat("/home/bob"); err != nil {
+		t.Error(err)
 	}
 }
 

@@ -60,6 +60,7 @@ func mkhomedirCommand() *cli.Command {
 				h.Umask = new(string)
 				*h.Umask = c.String("umask")
 			}
+			homemaker.Unbind()
 			result, err := h.make(c.Context)
 			printErr := h.print(c.App.Writer, result, err, c.Bool("json"))
 			if err != nil {
@@ -80,7 +81,6 @@ type homeMaker struct {
 }
 
 func (h *homeMaker) make(ctx context.Context) (homedir.Result, error) {
-	homemaker.Unbind()
 	if err := h.enterRoot(); err != nil {
 		return homedir.Result{}, err
 	}

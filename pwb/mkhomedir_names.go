@@ -18,8 +18,10 @@ import (
 func multicall(argv []string) (status int, ok bool) {
 	switch filepath.Base(argv[0]) {
 	case "mkhomedir_helper":
+		homemaker.Unbind()
 		return mkhomedirHelper(argv[1:]), true
 	case "mkhomedir":
+		homemaker.Unbind()
 		return oddjobMkhomedir(argv[1:], os.Stdin), true
 	}
 	return 0, false
@@ -50,9 +52,9 @@ const (
 // oddjobMkhomedir takes oddjob's options, and the user's name on standard input.
 func oddjobMkhomedir(args []string, stdin io.Reader) int {
 	input, err := io.ReadAll(io.LimitReader(stdin, 64<<10))
-	if err != nil {
-		homemaker.Complain(homemaker.ErrNobody.Error())
-		return oddjobInvalid
+	if err != nil { // a name that came by half is somebody else's
+		homemaker.Complain(fmt.Sprintf("read the user's name: %v", err))
+		return oddjobFailure
 	}
 	request, err := homemaker.ParseOddjob(args, string(input))
 	switch {

@@ -171,17 +171,21 @@ func Complain(text string) {
 	unix.Sendto(fd, fmt.Appendf(nil, "<%d>%s: %s", authpriv|problem, name, text), unix.MSG_NOSIGNAL, &unix.SockaddrUnix{Name: "/dev/log"})
 }
 
-// oddjobOptions reads options as getopt(3) does: -qn, -u0077 and -u 0077 are all in use.
+// oddjobOptions reads options as getopt(3) does: -qn, -u0077 and -u 0077 are all in use, and what is no option is passed over.
 func (r *Request) oddjobOptions(args []string) error {
-	for len(args) > 0 && len(args[0]) > 1 && args[0][0] == '-' && args[0] != "--" {
-		letters := args[0][1:]
+	none, named := false, false
+	for len(args) > 0 && args[0] != "--" {
+		letters := strings.TrimPrefix(args[0], "-")
+		if letters == args[0] {
+			letters = ""
+		}
 		args = args[1:]
 		for letters != "" {
 			letter := letters[0]
 			letters = letters[1:]
 			switch letter {
 			case 'n':
-				r.Empty = true
+				none = true
 			case 'q':
 				r.Silent = true
 			case 'f': // oddjob since 0.34.7 fills a home that is the user's already, for NFS; ours never has to
@@ -194,7 +198,7 @@ func (r *Request) oddjobOptions(args []string) error {
 				}
 				letters = ""
 				if letter == 's' {
-					r.Skel, r.Empty = value, r.Empty || value == ""
+					r.Skel, named = value, true
 				} else {
 					r.Umask = &value
 				}
@@ -203,5 +207,6 @@ func (r *Request) oddjobOptions(args []string) error {
 			}
 		}
 	}
+	r.Empty = none || named && r.Skel == ""
 	return nil
 }

@@ -17,7 +17,7 @@ func TestParseOddjob(t *testing.T) {
 	for args, want := range map[string]string{
 		"": `"" "" false false`, "-q": `"" "" false true`, "-nq": `"" "" true true`, "-u 0077 -s /skel": `"0077" "/skel" false false`,
 		"-qu0077": `"0077" "" false true`, "-f -s/skel": `"" "/skel" false false`, "-- -q": `"" "" false false`,
-		"-s -- -q": `"" "--" false true`,
+		"-s -- -q": `"" "--" false true`, "operand -n - -u 0077": `"0077" "" true false`, "-s /skel -n": `"" "/skel" true false`,
 	} {
 		r, err := ParseOddjob(strings.Fields(args), "\nalice\nignored\n")
 		umask := ""
@@ -28,8 +28,15 @@ func TestParseOddjob(t *testing.T) {
 			t.Errorf("%q: %s of %q, %v; want %s", args, got, r.User, err, want)
 		}
 	}
-	if r, err := ParseOddjob([]string{"-s", ""}, "alice"); err != nil || !r.Empty {
-		t.Errorf("no skeleton, as the helper and the worker take it: %+v, %v", r, err)
+	for _, tt := range []struct {
+		args  []string
+		empty bool
+	}{
+		{[]string{"-s", ""}, true}, {[]string{"-s", "", "-s", "/skel"}, false}, {[]string{"-n", "-s", "/skel"}, true},
+	} {
+		if r, err := ParseOddjob(tt.args, "alice"); err != nil || r.Empty != tt.empty {
+			t.Errorf("%q, as the helper and the worker take it: %+v, %v", tt.args, r, err)
+		}
 	}
 	if _, err := ParseOddjob(nil, "\r\n"); !errors.Is(err, ErrNobody) {
 		t.Errorf("no name: %v", err)
