@@ -321,5 +321,8 @@ func (c *copier) byHand(in, out int, at, end int64) error {
 }
 
 func (c *copier) tell() {
+	if c.dst < 0 {
+		return
+	}
 	c.job.tell(func() Progress { return Progress{Entries: c.entries.Load(), Bytes: c.bytes.Load()} })
 }

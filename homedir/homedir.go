@@ -25,22 +25,17 @@ import (
 // What keeps a home from being made; errors of Make wrap one of these or an errno.
 var (
 	ErrPath     = errors.New("not a path for a home directory")
-	ErrDangling = errors.New("a link that leads nowhere is in the place of the home directory")
-	ErrLink     = errors.New("a link that is not root's alone is on the way")
+	ErrOwner    = errors.New("uid or gid 4294967295 is nobody's")
+	ErrRelative = errors.New("not an absolute path")
 	ErrSkeleton = errors.New("the skeleton cannot be used")
 	ErrInside   = errors.New("the home directory would be inside its own skeleton")
-	ErrBusy     = errors.New("another login is making this home directory")
-	ErrReplaced = errors.New("somebody has moved the home directory while it was made")
+	ErrDangling = errors.New("a link that leads nowhere is in the place of the home directory")
+	ErrLink     = errors.New("a link that is not root's alone is on the way")
 	ErrNoParent = errors.New("the folder that the home directory belongs in is not there")
+	ErrBusy     = errors.New("another login is making this home directory")
 	ErrSite     = errors.New("somebody else has taken the name that the home directory is built under")
-	ErrOwner    = errors.New("uid or gid 4294967295 is nobody's")
+	ErrReplaced = errors.New("somebody has moved the home directory while it was made")
 )
-
-// Owner is whose the home will be.
-type Owner struct{ UID, GID uint32 }
-
-// noID is what chown(2) takes for "keep": the home would stay root's.
-const noID = ^uint32(0)
 
 // DefaultSkel is the skeleton when none is named. Only this one may be missing.
 const DefaultSkel = "/etc/skel"
@@ -48,20 +43,31 @@ const DefaultSkel = "/etc/skel"
 // DefaultLockDir is where logins of one person wait for each other: root's, so that nobody can stop a stranger's login.
 const DefaultLockDir = "/run/pwb/homedir"
 
+// Owner is whose the home will be.
+type Owner struct{ UID, GID uint32 }
+
+// noID is what chown(2) takes for "keep": the home would stay root's.
+const noID = ^uint32(0)
+
 // Options says how. The zero value copies DefaultSkel, durably, readable by the owner only.
 type Options struct {
-	Skel      string // "" is DefaultSkel
+	Skel      string // an absolute path; "" is DefaultSkel
 	Empty     bool   // copy nothing, whatever Skel says
 	Modes     Modes
 	LockDir   string // "" is DefaultLockDir
 	NoParents bool   // do not make what is missing above the home: ErrNoParent
 	NoSync    bool   // do not wait for the disk: for tests, and file systems without one
-	DryRun    bool   // check everything that can be checked, and make nothing
-	Progress  func(Progress)
-	Warn      func(text string) // told what is odd but no reason to stop, by any goroutine; nil is told nothing
+	DryRun    bool   // check what can be checked, and make nothing
+
+	// Progress is told from time to time how far the copy is, by one goroutine at a time; the copy waits for it. It is not
+	// called in a DryRun.
+	Progress func(Progress)
+
+	// Warn is told what is odd but no reason to stop, by any goroutine.
+	Warn func(text string)
 }
 
-// Progress is how far a copy has come. It is reported from time to time, by one goroutine at a time.
+// Progress is how far a copy has come.
 type Progress struct {
 	Entries int64 // files, links and directories made
 	Bytes   int64 // of file contents
@@ -70,23 +76,28 @@ type Progress struct {
 
 // Result says what was done.
 type Result struct {
+	Path    string // the home's path, cleaned
 	Made    bool   // by this call
 	Existed bool   // something has its name already; it was left alone
 	NoHome  bool   // accounts with such a path have no home: /nonexistent, /dev/null
-	Entries int64  // copied, or with DryRun to be copied
-	Bytes   int64  //
+	Entries int64  // files, links and directories copied; in a DryRun, to be copied
+	Bytes   int64  // of file contents, in the same way
 	Skipped int64  // sockets, FIFOs and devices of the skeleton
-	Path    string // the home's path, cleaned
 }
 
-// Make sees to it that home exists. It returns when the home is whole and, unless NoSync, on the disk.
+// Make sees to it that home exists. It returns when the home is whole and, unless NoSync, on the disk. It needs the rights of
+// root, or a folder of the caller's own to make the home in.
 func Make(ctx context.Context, home string, owner Owner, opts Options) (Result, error) {
 	clean, err := cleanPath(home)
+	switch {
+	case err != nil:
+	case owner.UID == noID || owner.GID == noID:
+		err = ErrOwner
+	case !opts.Empty && opts.Skel != "" && !path.IsAbs(opts.Skel):
+		err = fmt.Errorf("skeleton %q: %w", opts.Skel, ErrRelative)
+	}
 	if err != nil {
 		return Result{}, fmt.Errorf("home directory %q: %w", home, err)
-	}
-	if owner.UID == noID || owner.GID == noID {
-		return Result{}, fmt.Errorf("home directory %q: %w", home, ErrOwner)
 	}
 	j := &job{ctx: ctx, home: clean, owner: owner, opts: opts}
 	j.result.Path = clean
@@ -104,11 +115,10 @@ func Make(ctx context.Context, home string, owner Owner, opts Options) (Result, 
 		runtime.LockOSThread()
 		done <- guarded(j.run)
 	}()
-	err = <-done
-	if err != nil {
-		err = fmt.Errorf("make home directory %s: %w", clean, err)
+	if err := <-done; err != nil {
+		return j.result, fmt.Errorf("make home directory %s: %w", clean, err)
 	}
-	return j.result, err
+	return j.result, nil
 }
 
 // guarded turns a panic into an error: a resident caller has other calls to finish.

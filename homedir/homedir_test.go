@@ -331,3 +331,19 @@ func TestProgress(t *testing.T) {
 		t.Errorf("told %d times of the copy, %d of the disk", copying, syncing)
 	}
 }
+
+func TestDryRun(t *testing.T) {
+	p := newPlace(t)
+	p.skel("dir/file", "hello", 0o644)
+	p.opts.DryRun, p.opts.Progress = true, func(Progress) { t.Error("told of a copy that nobody makes") }
+	for home, want := range map[string]error{p.home(): nil, p.dir + "/home/new/parents/alice": nil, p.dir + "/skel/alice": ErrInside} {
+		r, err := Make(ctx, home, owner, p.opts)
+		if !errors.Is(err, want) || err == nil && (r.Made || r.Entries != 2 || r.Bytes != 5 || r.Path != home) {
+			t.Errorf("%s: %+v, %v; want %v", home, r, err, want)
+		}
+	}
+	p.nothing()
+	if exists(p.dir + "/locks") {
+		t.Error("there are locks")
+	}
+}

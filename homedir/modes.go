@@ -56,9 +56,9 @@ func WithUmask(umask fs.FileMode) Modes {
 	return Modes{Allow: allow, Home: allow}
 }
 
-// Defaults returns the modes that the machine's login.defs(5) asks for: UMASK, else 022, and HOME_MODE for the home. What
-// it cannot read there it reports, and goes on without: a slip in that file must not stop logins.
-func Defaults(file string, warn func(string)) Modes {
+// LoadModes returns the modes that a file as login.defs(5) asks for: UMASK, else 022, and HOME_MODE for the home. What it cannot
+// read there it reports, and goes on without: a slip in that file must not stop logins. warn may be nil.
+func LoadModes(file string, warn func(string)) Modes {
 	if warn == nil {
 		warn = func(string) {}
 	}
@@ -99,8 +99,8 @@ func loginDef(line []byte) (key, value string) {
 		return "", ""
 	}
 	f := strings.FieldsFunc(string(line), func(r rune) bool { return r == ' ' || r == '\t' || r == '=' || r == '\n' || r == '\r' })
-	if len(f) != 2 {
+	if len(f) == 0 {
 		return "", ""
 	}
-	return strings.ToUpper(f[0]), f[1]
+	return strings.ToUpper(f[0]), strings.Join(f[1:], " ")
 }

@@ -60,30 +60,35 @@ func TestParseUmask(t *testing.T) {
 
 func TestLoginDefs(t *testing.T) {
 	for _, tt := range []struct {
-		text string
-		want Modes
+		text   string
+		want   Modes
+		warned int
 	}{
-		{"", Modes{0o755, 0o755}},
-		{"UMASK 077\n", Modes{0o700, 0o700}},
-		{"UMASK\t\t027 # comment\n", Modes{0o750, 0o750}},
-		{"HOME_MODE 0700\nUMASK 022\n", Modes{0o755, 0o700}},
-		{"home_mode=750 \n", Modes{0o755, 0o750}},
-		{"#UMASK 077\n", Modes{0o755, 0o755}},
-		{"UMASK 0x3f\nHOME_MODE rwx\n", Modes{0o755, 0o755}},
+		{"", Modes{0o755, 0o755}, 0},
+		{"UMASK 077\n", Modes{0o700, 0o700}, 0},
+		{"UMASK\t\t027 # comment\n", Modes{0o750, 0o750}, 0},
+		{"HOME_MODE 0700\nUMASK 022\n", Modes{0o755, 0o700}, 0},
+		{"home_mode=750 \n", Modes{0o755, 0o750}, 0},
+		{"#UMASK 077\n", Modes{0o755, 0o755}, 0},
+		{"UMASK 0x3f\nHOME_MODE rwx\n", Modes{0o755, 0o755}, 2},
+		{"UMASK\nUMASK 077 077\n", Modes{0o755, 0o755}, 2},
+		{"UMASK 0777\nHOME_MODE 0000\n", Modes{0o700, 0o700}, 0},
+		{"MAIL_DIR /var/mail # not ours\nENV_PATH PATH=/bin:/usr/bin x\n", Modes{0o755, 0o755}, 0},
 	} {
 		file := filepath.Join(t.TempDir(), "login.defs")
 		if err := os.WriteFile(file, []byte(tt.text), 0o644); err != nil {
 			t.Fatal(err)
 		}
-		if got := Defaults(file, nil); got != tt.want {
-			t.Errorf("%q: %+v, want %+v", tt.text, got, tt.want)
+		warned := 0
+		if got := LoadModes(file, func(string) { warned++ }); got != tt.want || warned != tt.warned {
+			t.Errorf("%q: %+v, warned %d times; want %+v, %d", tt.text, got, warned, tt.want, tt.warned)
 		}
 	}
 	var warned string
-	if got := Defaults(t.TempDir(), func(text string) { warned = text }); got != (Modes{0o755, 0o755}) || !strings.Contains(warned, "is a directory") {
+	if got := LoadModes(t.TempDir(), func(text string) { warned = text }); got != (Modes{0o755, 0o755}) || !strings.Contains(warned, "is a directory") {
 		t.Errorf("a file that cannot be read: %+v, warned %q", got, warned)
 	}
-	if got := Defaults("/nowhere", func(text string) { t.Error(text) }); got != (Modes{0o755, 0o755}) {
+	if got := LoadModes("/nowhere", func(text string) { t.Error(text) }); got != (Modes{0o755, 0o755}) {
 		t.Errorf("no file: %+v", got)
 	}
 }

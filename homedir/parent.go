@@ -7,13 +7,14 @@ import (
 	"path"
 	"slices"
 	"strings"
+	"unicode"
 
 	"golang.org/x/sys/unix"
 )
 
-// cleanPath takes an absolute path without tricks. It may come from a directory or a token: it is data.
+// cleanPath takes an absolute path without tricks. It may come from a directory or a token: it is data, and will be in terminals.
 func cleanPath(home string) (string, error) {
-	if home == "" || home[0] != '/' || strings.ContainsAny(home, "\x00\n") || len(home) >= unix.PathMax {
+	if !path.IsAbs(home) || strings.ContainsFunc(home, unicode.IsControl) || len(home) >= unix.PathMax {
 		return "", ErrPath
 	}
 	for part := range strings.SplitSeq(home, "/") {

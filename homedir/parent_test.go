@@ -19,11 +19,13 @@ func TestPaths(t *testing.T) {
 		noHome bool
 	}{
 		{"", ErrPath, false}, {"home/alice", ErrPath, false}, {p.dir + "/home/../alice", ErrPath, false}, {p.dir + "/./alice", ErrPath, false},
-		{p.dir + "/a\nb", ErrPath, false}, {p.dir + "/a\x00b", ErrPath, false}, {"/", nil, false}, {"/nonexistent", nil, true}, {"/dev/null", nil, true},
+		{p.dir + "/a\nb", ErrPath, false}, {p.dir + "/a\x00b", ErrPath, false},
+		{p.dir + "/a\x1b[2Jb", ErrPath, false}, {p.dir + "/a\u009b2Jb", ErrPath, false}, {p.dir + "/a\x7fb", ErrPath, false}, {p.dir + "/ä\xff", nil, false},
+		{"/", nil, false}, {"/nonexistent", nil, true}, {"/dev/null", nil, true},
 		{"/var/empty", nil, true}, {"/proc/alice", nil, true},
 	} {
 		r, err := Make(ctx, tt.home, owner, p.opts)
-		if !errors.Is(err, tt.want) || r.Made || r.NoHome != tt.noHome {
+		if made := tt.want == nil && strings.HasPrefix(tt.home, p.dir); !errors.Is(err, tt.want) || r.Made != made || r.NoHome != tt.noHome {
 			t.Errorf("%q: %+v, %v; want %v", tt.home, r, err, tt.want)
 		}
 	}

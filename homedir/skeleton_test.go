@@ -33,6 +33,23 @@ func TestSkeletonsThatCannotBeUsed(t *testing.T) {
 	}
 }
 
+// What a relative path leads to is up to whoever has the working directory.
+func TestARelativeSkeleton(t *testing.T) {
+	p := newPlace(t)
+	p.skel("file", "x", 0o644)
+	t.Chdir(p.dir)
+	p.opts.Skel = "skel"
+	if _, err := Make(ctx, p.home(), owner, p.opts); !errors.Is(err, ErrRelative) {
+		t.Errorf("Make: %v, want %v", err, ErrRelative)
+	}
+	p.nothing()
+	p.opts.Empty = true // it does not count then
+	p.make()
+	if _, err := Make(ctx, p.home(), owner, Options{Skel: "skel"}); !errors.Is(err, ErrRelative) {
+		t.Errorf("where a home is: %v, want %v", err, ErrRelative)
+	}
+}
+
 func TestEmpty(t *testing.T) {
 	p := newPlace(t)
 	p.skel("file", "x", 0o644)

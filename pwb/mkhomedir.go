@@ -8,7 +8,6 @@ import (
 	"fmt"
 	"io"
 	"os"
-	"path/filepath"
 	"strconv"
 	"strings"
 	"sync"
@@ -52,10 +51,8 @@ func mkhomedirCommand() *cli.Command {
 			if err != nil {
 				return err
 			}
-			h := &homeMaker{root: r, Request: homemaker.Request{User: c.Args().First(), Skel: c.String("skel")}, dryRun: c.Bool("dry-run"), noSync: c.Bool("no-sync")}
-			if c.IsSet("skel") && !filepath.IsAbs(h.Skel) { // where the operator stands counts no more when it is read
-				return cli.Exit(fmt.Sprintf("mkhomedir: --skel %q is not an absolute path", h.Skel), 2)
-			}
+			h := &homeMaker{root: r, dryRun: c.Bool("dry-run"), noSync: c.Bool("no-sync")}
+			h.User, h.Skel, h.Empty = c.Args().First(), c.String("skel"), c.IsSet("skel") && c.String("skel") == ""
 			if c.IsSet("umask") {
 				h.Umask = new(string)
 				*h.Umask = c.String("umask")
@@ -99,7 +96,7 @@ func (h *homeMaker) make(ctx context.Context) (homedir.Result, error) {
 	if isTerminal(2) && !h.quiet {
 		bar := &progressBar{w: os.Stderr, began: time.Now(), count: func() (homedir.Result, error) {
 			rehearsal := opts
-			rehearsal.DryRun, rehearsal.Progress, rehearsal.Warn = true, nil, nil
+			rehearsal.DryRun, rehearsal.Warn = true, nil
 			return homedir.Make(ctx, entry.Home, owner, rehearsal)
 		}}
 		listen := opts.Progress
@@ -199,7 +196,7 @@ func homeStatus(err error) int {
 	switch {
 	case errors.Is(err, passwd.ErrNotFound):
 		return statusUnknown
-	case errors.Is(err, homedir.ErrUmask), errors.Is(err, homedir.ErrPath):
+	case errors.Is(err, homedir.ErrUmask), errors.Is(err, homedir.ErrPath), errors.Is(err, homedir.ErrRelative):
 		return statusSession
 	}
 	return statusDenied

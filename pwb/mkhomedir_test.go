@@ -38,6 +38,7 @@ func TestMkhomedir(t *testing.T) {
 		status    int
 	}{
 		{[]string{"--dry-run", "alice"}, "/home/alice: would be made, 1 entries, 5 bytes\n", "", 0},
+		{[]string{"--dry-run", "--skel", "", "alice"}, "/home/alice: would be made, 0 entries, 0 bytes\n", "", 0},
 		{[]string{"--dry-run", "--json", "alice"}, `{"bytes":5,"dry_run":true,"entries":1,"existed":false,"home":"/home/alice","made":false,"no_home":false,"skipped":0,"user":"alice"}` + "\n", "", 0},
 		{[]string{"alice"}, "/home/alice: made, 1 entries, 5 bytes\n", "", 0},
 		{[]string{"alice"}, "/home/alice: is there; left alone\n", "", 0},
@@ -47,7 +48,7 @@ func TestMkhomedir(t *testing.T) {
 		{[]string{"odd"}, "", `pwb: home directory "home": not a path for a home directory` + "\n", statusSession},
 		{[]string{"--umask", "0x3f", "alice"}, "", `pwb: umask "0x3f": not an octal number from 0 to 0777` + "\n", statusSession},
 		{[]string{"--umask", "", "alice"}, "", `pwb: umask "": not an octal number from 0 to 0777` + "\n", statusSession},
-		{[]string{"--skel", "skel", "alice"}, "", `pwb: mkhomedir: --skel "skel" is not an absolute path` + "\n", 2},
+		{[]string{"--skel", "skel", "alice"}, "", `pwb: home directory "/home/alice": skeleton "skel": not an absolute path` + "\n", statusSession},
 		{[]string{"--skel", "/nowhere", "root"}, "", "pwb: make home directory /root: the skeleton cannot be used: /nowhere: no such file or directory\n", statusDenied},
 	} {
 		out, errs, status := r.pwb("", append([]string{"mkhomedir"}, tt.args...)...)
@@ -100,6 +101,7 @@ func TestMkhomedirJSONOfAFailure(t *testing.T) {
 		{[]string{"nobody-here"}, statusUnknown, "", `look up "nobody-here": no such account`},
 		{[]string{"odd"}, statusSession, "", `home directory "home": not a path for a home directory`},
 		{[]string{"--umask", "9", "alice"}, statusSession, "", `umask "9": not an octal number from 0 to 0777`},
+		{[]string{"--skel", "skel", "alice"}, statusSession, "", `home directory "/home/alice": skeleton "skel": not an absolute path`},
 		{[]string{"--skel", "/nowhere", "alice"}, statusDenied, "/home/alice", "make home directory /home/alice: the skeleton cannot be used: /nowhere: no such file or directory"},
 	} {
 		out, errs, status := r.pwb("", append([]string{"mkhomedir", "--json"}, tt.args...)...)
@@ -224,6 +226,7 @@ func TestOtherNames(t *testing.T) {
 		{"/usr/sbin/mkhomedir_helper", "", []string{"no-such-user-here", "0077", "/etc/skel"}, statusUnknown, `mkhomedir_helper: look up "no-such-user-here": no such account` + "\n"},
 		{"mkhomedir_helper", "", []string{"root", "99"}, statusSession, `mkhomedir_helper: umask "99": not an octal number from 0 to 0777` + "\n"},
 		{"mkhomedir_helper", "", []string{"root", "0077", "/etc/skel", "700x"}, statusSession, `mkhomedir_helper: mode of the home "700x": not an octal number from 0 to 0777` + "\n"},
+		{"mkhomedir_helper", "", []string{"root", "0077", "skel"}, statusSession, `mkhomedir_helper: home directory "/root": skeleton "skel": not an absolute path` + "\n"},
 		{"mkhomedir_helper", "", []string{"root"}, 0, ""},
 		{"mkhomedir", "no-such-user-here\n", []string{"-q"}, oddjobInvalid, `mkhomedir: look up "no-such-user-here": no such account` + "\n"},
 		{"mkhomedir", "\n\n", nil, oddjobInvalid, "mkhomedir: no user's name on standard input\n"},

@@ -78,7 +78,7 @@ func (r Request) Options(warn func(string)) (homedir.Options, error) {
 		}
 		opts.Modes = homedir.WithUmask(mask)
 	} else {
-		opts.Modes = homedir.Defaults("/etc/login.defs", warn)
+		opts.Modes = homedir.LoadModes("/etc/login.defs", warn)
 	}
 	if r.HomeMode != "" {
 		mode, err := homedir.ParseUmask(r.HomeMode)

@@ -27,9 +27,6 @@ func parseArguments(args []string) (a arguments, complaints []string) {
 		name, value, _ := strings.Cut(arg, "=")
 		switch {
 		case name == "skel" && arg != name:
-			if value != "" && value[0] != '/' {
-				a.bad = fmt.Errorf("argument skel=%q: not an absolute path", value)
-			}
 			a.skel, a.empty = value, value == "" // as pam_mkhomedir(8): no skeleton, not the default one
 		case name == "umask":
 			mask, err := homedir.ParseUmask(value)

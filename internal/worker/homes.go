@@ -23,7 +23,7 @@ func (h Homes) make(ctx context.Context, entry passwd.Entry, args arguments) (ho
 		if file == "" {
 			file = "/etc/login.defs"
 		}
-		opts.Modes = homedir.Defaults(file, h.Warn)
+		opts.Modes = homedir.LoadModes(file, h.Warn)
 	}
 	if args.home != 0 {
 		opts.Modes.Home = args.home
