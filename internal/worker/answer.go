@@ -4,7 +4,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"sync"
 
+	"github.com/pwb-project/pwb/homedir"
 	"github.com/pwb-project/pwb/internal/account"
 	"github.com/pwb-project/pwb/internal/passwd"
 	"github.com/pwb-project/pwb/internal/provision"
@@ -181,7 +183,7 @@ func (w *Worker) openSession(ctx context.Context, conn *pampwb.Conn, call *pampw
 	if args.bad != nil {
 		return args.bad
 	}
-	result, err := w.Homes.make(ctx, entry, args)
+	result, err := w.makeHome(ctx, conn, entry, args)
 	if err != nil || !result.Made {
 		return err
 	}
@@ -190,6 +192,27 @@ func (w *Worker) openSession(ctx context.Context, conn *pampwb.Conn, call *pampw
 		return ignoreHost(conn.Info(ctx, fmt.Sprintf("Creating directory '%s'.", entry.Home)))
 	}
 	return nil
+}
+
+// makeHome tells the host's log what is odd, where it is the only one that anybody reads: when all is done, because a Conn is used by
+// one goroutine, and a large home made by several.
+func (w *Worker) makeHome(ctx context.Context, conn *pampwb.Conn, entry passwd.Entry, args arguments) (homedir.Result, error) {
+	if !w.HostLogs {
+		return w.Homes.make(ctx, entry, args)
+	}
+	var mu sync.Mutex // guards odd
+	var odd []string
+	homes := w.Homes
+	homes.Warn = func(text string) {
+		mu.Lock()
+		defer mu.Unlock()
+		odd = append(odd, text)
+	}
+	result, err := homes.make(ctx, entry, args)
+	for _, text := range odd {
+		conn.Log(pampwb.LogWarning, text)
+	}
+	return result, err
 }
 
 // ignoreHost forgives a host that cannot show a message: the home is there.

@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/binary"
 	"errors"
+	"fmt"
 	"log/slog"
 	"net"
 	"os"
@@ -11,6 +12,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/pwb-project/pwb/internal/passwd"
 	pampwb "github.com/pwb-project/pwb/pam_pwb"
 	"github.com/pwb-project/pwb/pam_pwb/frametest"
 
@@ -102,6 +104,39 @@ func callWorker(t *testing.T, w *Worker, op pampwb.Op, user string) pampwb.Code 
 	code := converse(t, host, op, user)
 	<-done
 	return code
+}
+
+// Where the worker has no log of its own, what is odd about a home goes to the host's.
+func TestHostsHearWhatIsOddAboutAHome(t *testing.T) {
+	if os.Geteuid() != 0 {
+		t.Skip("needs root, who alone may ask for homes")
+	}
+	const name, want = "nobody-of-this-machine", "accounts whose home is /nonexistent have none; nothing is made"
+	w := &Worker{Log: slog.New(slog.DiscardHandler), HostLogs: true, Rules: func(context.Context) (*Rules, error) {
+		return &Rules{Accounts: known{entry: passwd.Entry{Name: name, UID: 4711, GID: 4711, Home: "/nonexistent"}}}, nil
+	}}
+	host, conn := pair(t)
+	go w.ServeConn(t.Context(), conn)
+	if _, err := host.Write(frametest.Hello(uint8(pampwb.OpOpenSession), 0, "cron", name, "umask=077")); err != nil {
+		t.Fatal(err)
+	}
+	host.SetDeadline(time.Now().Add(10 * time.Second))
+	var said []string
+	for buf := make([]byte, 65536); ; {
+		n, err := host.Read(buf)
+		if err != nil {
+			t.Fatalf("the worker left without a result: %v", err)
+		}
+		if buf[3] == 21 { // LOG: u8 priority, string
+			said = append(said, fmt.Sprint(buf[12], " ", string(buf[17:n])))
+		}
+		if buf[3] == 31 { // RESULT
+			if code := binary.BigEndian.Uint32(buf[12:]); code != 0 || len(said) != 1 || said[0] != "4 "+want {
+				t.Errorf("code %d; said %q, want %q as a warning", code, said, want)
+			}
+			return
+		}
+	}
 }
 
 // converse plays the module's part of a call.

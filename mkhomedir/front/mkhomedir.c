@@ -113,7 +113,8 @@ parse_oddjob(int argc, char **argv, struct wish *w)
 
 /*
  * Says whether the worker sees the files that this process sees: a program in a container or with a mount namespace of its own
- * wants its home there. The worker is where its listener is, who is systemd or itself.
+ * wants its home there. The worker is where its listener is, who is systemd or itself. (What its unit then takes away of that, as
+ * ProtectSystem= does, makes it fail at such a home, and this do without.)
  */
 static int
 same_place(int fd)
