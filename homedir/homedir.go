@@ -166,23 +166,22 @@ func (j *job) tell(progress func() Progress) {
 }
 
 // exists says whether something has the home's name. A link that leads nowhere is an error: what it will lead to is not ours
-// to decide.
+// to decide. Whether it is a link is asked first: another login may put the home in its place at any moment.
 func (j *job) exists(dir int, name string) (bool, error) {
 	var st unix.Stat_t
-	err := unix.Fstatat(dir, name, &st, 0)
+	err := unix.Fstatat(dir, name, &st, unix.AT_SYMLINK_NOFOLLOW)
+	if err == nil && st.Mode&unix.S_IFMT == unix.S_IFLNK && unix.Fstatat(dir, name, &st, 0) != nil {
+		return false, fmt.Errorf("%s: %w", j.home, ErrDangling)
+	}
 	switch {
 	case err == nil:
 		j.judgeExisting(&st)
 		j.result.Existed = true
 		return true, nil
-	case unix.Fstatat(dir, name, &st, unix.AT_SYMLINK_NOFOLLOW) == nil:
-		return false, fmt.Errorf("%s: %w", j.home, ErrDangling)
-	case errors.Is(err, unix.ENOENT):
-		return false, nil
 	case errors.Is(err, unix.ENOTDIR):
 		return false, fmt.Errorf("%s: %w", j.home, err)
 	}
-	return false, nil // the walk will meet the same, and say where
+	return false, nil // not there; or the walk will meet the same, and say where
 }
 
 func (j *job) judgeExisting(st *unix.Stat_t) {

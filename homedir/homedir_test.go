@@ -9,6 +9,8 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strings"
+	"sync"
+	"sync/atomic"
 	"syscall"
 	"testing"
 	"time"
@@ -232,6 +234,33 @@ func TestWhatIsThereIsLeftAlone(t *testing.T) {
 	}
 }
 
+// Another login may put the home in its place at any moment: it is not there or it is, and never a link that leads nowhere.
+func TestAHomeThatComes(t *testing.T) {
+	p := newPlace(t)
+	p.must(os.Mkdir(p.dir+"/made", 0o700))
+	var stop atomic.Bool
+	var wg sync.WaitGroup
+	wg.Go(func() {
+		for !stop.Load() {
+			os.Rename(p.dir+"/made", p.home())
+			os.Rename(p.home(), p.dir+"/made")
+		}
+	})
+	seen, j := 0, &job{home: p.home(), owner: owner}
+	for n := 0; n < 20_000 || seen == 0; n++ {
+		there, err := j.exists(unix.AT_FDCWD, p.home())
+		if err != nil {
+			t.Errorf("look %d: %v", n, err)
+			break
+		}
+		if there {
+			seen++
+		}
+	}
+	stop.Store(true)
+	wg.Wait()
+}
+
 func TestAFullDiskLeavesNothing(t *testing.T) {
 	p := newPlace(t)
 	p.must(syscall.Mount("tmpfs", p.dir+"/home", "tmpfs", 0, "size=64k,mode=0755"))
@@ -256,8 +285,13 @@ func TestACancelledCopyLeavesNothing(t *testing.T) {
 	}
 	cancelled, cancel := context.WithCancel(ctx)
 	p.opts.Progress = func(Progress) { cancel() }
+	if r, err := Make(cancelled, p.home(), owner, p.opts); !errors.Is(err, context.Canceled) || r.Entries >= 200 {
+		t.Errorf("cancelled: %v, with %d of 400 entries", err, r.Entries)
+	}
+	p.nothing()
+	p.opts.Empty = true
 	if _, err := Make(cancelled, p.home(), owner, p.opts); !errors.Is(err, context.Canceled) {
-		t.Errorf("cancelled: %v", err)
+		t.Errorf("cancelled, with nothing to copy: %v", err)
 	}
 	p.nothing()
 }
