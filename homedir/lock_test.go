@@ -7,6 +7,7 @@ import (
 	"os"
 	"path/filepath"
 	"runtime"
+	"strconv"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -110,4 +111,94 @@ func TestALockFolderOfSomebodyElse(t *testing.T) {
 		p.must(os.RemoveAll(locks))
 	}
 	p.nothing()
+}
+
+// The lock that a login has waited for may have gone with the work before it, and another have it under the same name.
+func TestALockThatWasRemoved(t *testing.T) {
+	p := newPlace(t)
+	name := p.dir + "/locks/4711.lock"
+	p.must(os.Mkdir(p.dir+"/locks", 0o700))
+	hold := func() *os.File {
+		f, err := os.Create(name)
+		p.must(err, unix.Flock(int(f.Fd()), unix.LOCK_EX))
+		return f
+	}
+	open := func(target string) (n int) {
+		links, _ := filepath.Glob("/proc/self/fd/*")
+		for _, link := range links {
+			if to, _ := os.Readlink(link); to == target {
+				n++
+			}
+		}
+		return n
+	}
+	until := func(what string, is func() bool) {
+		for end := time.Now().Add(20 * time.Second); !is(); time.Sleep(time.Millisecond) {
+			if time.Now().After(end) {
+				t.Fatalf("waited in vain: %s", what)
+			}
+		}
+	}
+	first := hold()
+	done := make(chan error, 1)
+	go func() {
+		_, err := Make(ctx, p.home(), owner, p.opts)
+		done <- err
+	}()
+	until("the login waits for the first lock", func() bool { return open(name) == 2 })
+	p.must(os.Remove(name))
+	second := hold()
+	first.Close()
+	until("the login waits for the second lock", func() bool { return open(name) == 2 || exists(p.home()) })
+	if exists(p.home()) {
+		t.Error("it took the lock that is none any more")
+	}
+	second.Close()
+	p.must(<-done)
+}
+
+// The thread that makes a home is its own, and the caller's keeps what it has.
+func TestTheThread(t *testing.T) {
+	runtime.LockOSThread()
+	defer runtime.UnlockOSThread()
+	defer unix.Umask(unix.Umask(0o027))
+	was := testRename
+	defer func() { testRename = was }()
+	p := newPlace(t)
+	status := func() map[string]string {
+		text, err := os.ReadFile("/proc/thread-self/status")
+		p.must(err)
+		fields := map[string]string{}
+		for line := range strings.Lines(string(text)) {
+			key, value, _ := strings.Cut(line, ":")
+			fields[key] = strings.TrimSpace(value)
+		}
+		return fields
+	}
+	has := func(fields map[string]string, set string, bit int) bool {
+		n, err := strconv.ParseUint(fields[set], 16, 64)
+		p.must(err)
+		return n&(1<<bit) != 0
+	}
+	before := status()
+	testRename = func(parent int, from, to string) error {
+		mine := status()
+		if mine["Umask"] != "0000" || has(mine, "CapEff", unix.CAP_SYS_RESOURCE) || !has(mine, "SigBlk", int(unix.SIGXFSZ)-1) {
+			t.Errorf("umask %s, capabilities %s, blocked signals %s", mine["Umask"], mine["CapEff"], mine["SigBlk"])
+		}
+		return was(parent, from, to)
+	}
+	p.make()
+	after := status()
+	for _, key := range []string{"Umask", "CapEff", "SigBlk"} {
+		if after[key] != before[key] {
+			t.Errorf("%s of the caller: %s, was %s", key, after[key], before[key])
+		}
+	}
+	if before["Umask"] != "0027" {
+		t.Errorf("this has proved nothing: umask %s", before["Umask"])
+	}
+	if !has(before, "CapEff", unix.CAP_SYS_RESOURCE) {
+		t.Log("without CAP_SYS_RESOURCE here, that it is dropped is not proved")
+	}
 }

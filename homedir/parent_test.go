@@ -38,12 +38,17 @@ func TestPaths(t *testing.T) {
 func TestLinksOnTheWay(t *testing.T) {
 	p := newPlace(t)
 	p.must(os.Mkdir(p.dir+"/real", 0o755), os.Symlink("real", p.dir+"/byroot"), os.Symlink(p.dir+"/real", p.dir+"/absolute"), os.Symlink("real", p.dir+"/byuser"), os.Lchown(p.dir+"/byuser", 4711, 4711))
-	p.must(os.Mkdir(p.dir+"/open", 0o755), os.Chmod(p.dir+"/open", 0o777), os.Symlink("../real", p.dir+"/open/byroot"), os.Symlink("loop", p.dir+"/loop"))
+	p.must(os.Symlink("loop", p.dir+"/loop"))
+	for name, mode := range map[string]os.FileMode{"open": 0o777, "groups": 0o775, "sticky": 0o777 | os.ModeSticky, "theirs": 0o755} {
+		p.must(os.Mkdir(p.dir+"/"+name, 0o755), os.Chmod(p.dir+"/"+name, mode), os.Symlink("../real", p.dir+"/"+name+"/byroot"))
+	}
+	p.must(os.Chown(p.dir+"/theirs", 4999, 4999))
 	for _, tt := range []struct {
 		way  string
 		want error
 	}{
-		{"byroot", nil}, {"absolute", nil}, {"byuser", ErrLink}, {"open/byroot", ErrLink}, {"loop", unix.ELOOP},
+		{"byroot", nil}, {"absolute", nil}, {"byuser", ErrLink}, {"open/byroot", ErrLink}, {"groups/byroot", ErrLink},
+		{"theirs/byroot", ErrLink}, {"sticky/byroot", nil}, {"loop", unix.ELOOP},
 	} {
 		_, err := Make(ctx, p.dir+"/"+tt.way+"/home-by-"+strings.ReplaceAll(tt.way, "/", "-"), owner, p.opts)
 		if !errors.Is(err, tt.want) {
@@ -96,6 +101,21 @@ func TestNoParentsOfNothing(t *testing.T) {
 		}
 		p.opts = opts
 		p.nothing()
+	}
+}
+
+// A set-gid folder above gives what is made in it to its group: that must not decide.
+func TestASetGIDFolderAbove(t *testing.T) {
+	p := newPlace(t)
+	p.skel("dir/file", "x", 0o644)
+	p.must(os.Chown(p.dir+"/home", 0, 4999), os.Chmod(p.dir+"/home", 0o775|os.ModeSetgid))
+	home := p.dir + "/home/new/alice"
+	_, err := Make(ctx, home, owner, p.opts)
+	p.must(err)
+	for name, gid := range map[string]uint32{p.dir + "/home/new": 0, home: owner.GID, home + "/dir": owner.GID, home + "/dir/file": owner.GID} {
+		if mode, st := stat(t, name); st.Gid != gid || mode&^os.ModeDir != 0o755 && mode != 0o644 {
+			t.Errorf("%s has %v, gid %d", name, mode, st.Gid)
+		}
 	}
 }
 

@@ -49,6 +49,8 @@ var missing = map[string][]call{
 	"root": {{unix.SYS_FCHOWN, unix.EPERM}},
 	// the folders of vboxsf and of 9p as Plan 9 has it
 	"fsync": {{unix.SYS_FSYNC, unix.EINVAL}},
+	// a disk that is broken
+	"disk": {{unix.SYS_FSYNC, unix.EIO}},
 	// NFSv4 has ACLs of its own, which its server inherits
 	"ACLs": {{unix.SYS_FGETXATTR, unix.EOPNOTSUPP}},
 }
@@ -134,6 +136,17 @@ func TestWithoutFsync(t *testing.T) {
 	if out, err := p.child("PWB_HOMEDIR_WITHOUT=fsync").CombinedOutput(); err != nil || !exists(p.home()+"/dir/file") {
 		t.Errorf("%v: %s", err, out)
 	}
+}
+
+// What is not on the disk is no home.
+func TestADiskThatIsBroken(t *testing.T) {
+	p := newPlace(t)
+	p.skel("file", "x", 0o644)
+	out, err := p.child("PWB_HOMEDIR_WITHOUT=disk").CombinedOutput()
+	if err == nil || !strings.Contains(string(out), "input/output error") {
+		t.Errorf("%v: %s", err, out)
+	}
+	p.nothing()
 }
 
 // pam_limits may set RLIMIT_FSIZE before the home is made; SIGXFSZ ends a process that does not expect it.

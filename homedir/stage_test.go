@@ -94,6 +94,14 @@ func TestWithoutRenameNoReplace(t *testing.T) {
 	if left, _ := os.ReadDir(p.dir + "/home"); len(left) != 1 {
 		t.Errorf("left behind: %v", left)
 	}
+	p.must(os.RemoveAll(p.home()))
+	testRename = func(int, string, string) error { return errors.Join(os.Mkdir(p.home(), 0o711), unix.ENOSYS) } // an empty folder is replaced by rename(2)
+	if r, err := Make(ctx, p.home(), owner, p.opts); err != nil || !r.Existed {
+		t.Errorf("behind somebody with an empty one: %+v, %v", r, err)
+	}
+	if mode, _ := stat(t, p.home()); mode.Perm() != 0o711 {
+		t.Errorf("their folder has been replaced: %v", mode)
+	}
 }
 
 // rename(2), "BUGS": over NFS one that is said to have failed may have been done; its answer was lost.
@@ -165,12 +173,47 @@ func TestASiteThatIsNotOurs(t *testing.T) {
 	if !exists(site + "/kept") {
 		t.Error("a folder of root's was emptied")
 	}
+	p.must(os.Chmod(site, 0o777|fs.ModeSticky)) // what everybody may write is not one either
+	if _, err := Make(ctx, p.home(), owner, p.opts); !errors.Is(err, ErrSite) || !exists(site+"/kept") {
+		t.Errorf("a folder of root's for everybody: %v, want %v; it is whole: %v", err, ErrSite, exists(site+"/kept"))
+	}
 	p.must(os.RemoveAll(site))
 	// What a crash has left is.
 	p.skel("new", "x", 0o644)
 	p.must(os.Mkdir(site, 0o700), os.Chmod(site, 0o700|fs.ModeSticky), os.WriteFile(site+"/old", nil, 0o600))
 	if r := p.make(); !r.Made || exists(p.home()+"/old") || !exists(p.home()+"/new") {
 		t.Errorf("Make = %+v", r)
+	}
+}
+
+// What root has mounted below a site is not removed with it.
+func TestAMountInTheSite(t *testing.T) {
+	p := newPlace(t)
+	site := p.dir + "/home/" + stageName(owner.UID)
+	p.must(os.MkdirAll(site+"/d", 0o700), os.Chmod(site, 0o700|fs.ModeSticky), unix.Mount("tmpfs", site+"/d", "tmpfs", 0, ""))
+	defer unix.Unmount(site+"/d", unix.MNT_DETACH)
+	p.must(os.WriteFile(site+"/d/kept", nil, 0o600))
+	if _, err := Make(ctx, p.home(), owner, p.opts); !errors.Is(err, errMounted) {
+		t.Errorf("Make: %v, want %v", err, errMounted)
+	}
+	if !exists(site + "/d/kept") {
+		t.Error("another file system was emptied")
+	}
+}
+
+// A home's owner may have put links in the place of folders while it was theirs and had no name yet.
+func TestNoLinkIsFollowedInATree(t *testing.T) {
+	p := newPlace(t)
+	p.must(os.MkdirAll(p.dir+"/victim/sub", 0o755), os.Mkdir(p.dir+"/top", 0o755), os.Symlink("../victim", p.dir+"/top/link"))
+	top, err := unix.Open(p.dir+"/top", unix.O_RDONLY|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
+	p.must(err)
+	defer unix.Close(top)
+	link := &folder{&folder{}, "link"}
+	for _, f := range []*folder{link, {link, "sub"}, {&folder{}, ".."}} {
+		if fd, err := f.open(top); err == nil {
+			unix.Close(fd)
+			t.Errorf("%q was opened", f.path("top", ""))
+		}
 	}
 }
 

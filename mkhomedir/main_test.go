@@ -54,7 +54,7 @@ func replace(t *testing.T, name, text string) {
 
 func TestHomes(t *testing.T) {
 	oddjob, helper := programs(t)
-	replace(t, "/etc/passwd", "root:x:0:0::/root:/bin/sh\nalice:x:4711:4712::/home/alice:/bin/sh\nbob:x:4713:4714::/home/bob:/bin/sh\nodd:x:4715:4715::home:/bin/sh\n")
+	replace(t, "/etc/passwd", "root:x:0:0::/root:/bin/sh\nalice:x:4711:4712::/home/alice:/bin/sh\nbobby:x:4719:4719::/home/bobby:/bin/sh\nbob:x:4713:4714::/home/bob:/bin/sh\nodd:x:4715:4715::home:/bin/sh\n")
 	replace(t, "/etc/nsswitch.conf", "passwd: files\ngroup: files\n")
 	if err := errors.Join(os.MkdirAll("/mnt/skel", 0o755), os.WriteFile("/mnt/skel/.profile", []byte("hello"), 0o644)); err != nil {
 		t.Fatal(err)
