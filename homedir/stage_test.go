@@ -275,3 +275,26 @@ func TestAFolderThatIsSwapped(t *testing.T) {
 		}
 	}
 }
+
+// Somebody else's folder in the place of the new one is not made root's, nor what is in one of root's.
+func TestANewFolderMustBeNew(t *testing.T) {
+	p := newPlace(t)
+	for what, put := range map[string]func(dir string) error{
+		"theirs": func(dir string) error { return os.Chown(dir, 4999, 4999) },
+		"filled": func(dir string) error { return os.WriteFile(dir+"/file", nil, 0o600) },
+	} {
+		dir := p.dir + "/" + what
+		p.must(os.Mkdir(dir, 0o700), put(dir))
+		before, err := unix.Open(dir, unix.O_PATH|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
+		p.must(err)
+		defer unix.Close(before)
+		var was, is unix.Stat_t
+		p.must(unix.Fstat(before, &was))
+		if _, err := openNew(unix.AT_FDCWD, dir, 0o755); !errors.Is(err, ErrReplaced) {
+			t.Errorf("%s: %v, want %v", what, err, ErrReplaced)
+		}
+		if p.must(unix.Fstat(before, &is)); is.Uid != was.Uid || is.Mode != was.Mode {
+			t.Errorf("%s: it has become %o of uid %d", what, is.Mode, is.Uid)
+		}
+	}
+}
