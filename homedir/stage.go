@@ -27,8 +27,7 @@ func (j *job) build(parent int) error {
 	return j.place(parent, name, top, given)
 }
 
-// finish fills the building site and gives it away. Only a whole tree is: its owner's processes may walk and change it from there
-// on.
+// finish fills the building site and gives it away, in this order: from the gift on its owner's processes may walk and change it.
 func (j *job) finish(top int) error {
 	if err := j.fill(top); err != nil {
 		return err

@@ -44,7 +44,7 @@ type play struct {
 	stays bool
 }
 
-// worker plays one part after the other at the socket, and returns what it heard after each HELLO.
+// worker plays the part for the next who comes, and says what it heard from them after HELLO.
 func (p play) worker(t *testing.T, l *net.UnixListener) (heard chan []byte) {
 	heard = make(chan []byte, 1)
 	go func() {
