@@ -24,6 +24,9 @@ func playWorker() {
 	case "marks":
 		os.WriteFile(filepath.Dir(testWorker)+"/started", nil, 0o600)
 		answerSpawned()
+	case "welcomes":
+		os.WriteFile(filepath.Dir(testWorker)+"/started", nil, 0o600)
+		welcomeSpawned()
 	case "silent":
 		time.Sleep(time.Minute)
 	case "dies":
@@ -59,6 +62,17 @@ func answerSpawned() {
 	} else {
 		conn.Result(AuthErr)
 	}
+}
+
+func welcomeSpawned() {
+	conn, err := FileConn(os.NewFile(3, "call"))
+	if err != nil {
+		os.Exit(4)
+	}
+	if _, _, err := conn.Accept(context.Background()); err != nil {
+		os.Exit(5)
+	}
+	conn.Result(Success)
 }
 
 // surroundings is what a started worker finds itself in. The Go runtime's own descriptors are not the module's doing.
@@ -268,4 +282,28 @@ func TestAHostWithoutRootStartsNothing(t *testing.T) {
 		t.Fatalf("%v\n%s", err, out)
 	}
 	contains(t, string(out), "authenticate: 9\n", "only root can do without")
+}
+
+// A resident worker makes homes where it is. A host in a mount namespace of its own was once told of success, and had no home.
+func TestAHomeIsMadeWhereTheHostIs(t *testing.T) {
+	need(t)
+	for _, tt := range []struct {
+		where  string
+		flags  uintptr
+		starts bool
+	}{
+		{"where the worker is", 0, false},
+		{"in a namespace", syscall.CLONE_NEWNS, true},
+	} {
+		install(t, "welcomes")
+		serveCalls(t, func(_ context.Context, c *Conn, _ *Call) { c.Result(Success) }) // nobody's home is not there after that
+		cmd := hostCommand("nobody", "", "open_session")
+		cmd.SysProcAttr = &syscall.SysProcAttr{Unshareflags: tt.flags}
+		out, err := cmd.CombinedOutput()
+		contains(t, string(out), "open_session: 0\n", "descriptors left: 0\n")
+		_, started := os.Stat(filepath.Dir(testWorker) + "/started")
+		if err != nil || (started == nil) != tt.starts {
+			t.Errorf("%s: %v; a worker was started: %v, want %v", tt.where, err, started == nil, tt.starts)
+		}
+	}
 }

@@ -14,8 +14,6 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
-#include <sys/socket.h>
-#include <sys/stat.h>
 #include <syslog.h>
 #include <unistd.h>
 
@@ -109,28 +107,6 @@ parse_oddjob(int argc, char **argv, struct wish *w)
 	memcpy(first_line, input, n);
 	w->user = first_line;
 	return 0;
-}
-
-/*
- * Says whether the worker sees the files that this process sees: a program in a container or with a mount namespace of its own
- * wants its home there. The worker is where its listener is, who is systemd or itself. (What its unit then takes away of that, as
- * ProtectSystem= does, makes it fail at such a home, and this do without.)
- */
-static int
-same_place(int fd)
-{
-	char name[PATH_BUFFER];
-	struct stat theirs, ours;
-	struct ucred peer = { .pid = 0 };
-	socklen_t size = sizeof(peer);
-
-	if (getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &peer, &size) < 0 || peer.pid <= 0)
-		return 0;
-	snprintf(name, sizeof(name), "/proc/%d/ns/mnt", (int)peer.pid);
-	if (stat(name, &theirs) < 0 || stat("/proc/self/ns/mnt", &ours) < 0 || theirs.st_ino != ours.st_ino || theirs.st_dev != ours.st_dev)
-		return 0;
-	snprintf(name, sizeof(name), "/proc/%d/root", (int)peer.pid);
-	return stat(name, &theirs) == 0 && stat("/", &ours) == 0 && theirs.st_ino == ours.st_ino && theirs.st_dev == ours.st_dev;
 }
 
 static int
@@ -241,7 +217,7 @@ ask(const struct wish *w, int *ret_made)
 	error = worker_connect(&k, PWB_SOCKET);
 	if (error < 0)
 		return error;
-	error = same_place(k.fd) ? frame_open(&f) : -EXDEV;
+	error = worker_is_here(&k) ? frame_open(&f) : -EXDEV; /* a program in a container wants its home there */
 	if (error == 0)
 		error = send_hello(&k, &f, w);
 	if (error == 0)

@@ -34,6 +34,7 @@ struct call {
 	const char **argv;
 	enum frame_op op;
 	const char *user; /* as the host set it, or NULL */
+	int elsewhere;    /* not 0 when the resident worker, asked for a home, sees other files than the host */
 	struct worker worker;
 	struct frame frame;
 };
@@ -131,7 +132,7 @@ greet(struct call *c, int64_t milliseconds)
 	return error;
 }
 
-/* Connects to the resident worker, or starts one. A host without root can only do the first. */
+/* Connects to the resident worker, unless that is known to be elsewhere, or starts one. A host without root can only do the first. */
 static int
 reach(struct call *c)
 {
@@ -144,11 +145,13 @@ reach(struct call *c)
 		pam_syslog(c->pamh, LOG_ERR, "ask a worker: %m");
 		return error;
 	}
-	resident = worker_connect(&c->worker, PWB_SOCKET);
+	resident = c->elsewhere ? -EXDEV : worker_connect(&c->worker, PWB_SOCKET);
 	if (resident == 0)
 		resident = greet(c, FRAME_ACK_MS);
-	if (resident == 0)
+	if (resident == 0) {
+		c->elsewhere = c->op == FRAME_OP_OPEN_SESSION && !worker_is_here(&c->worker);
 		return 0;
+	}
 	if (geteuid() != 0) {
 		errno = -resident;
 		pam_syslog(c->pamh, LOG_ERR, "ask the worker at %s: %m; start pwb-worker.socket (only root can do without)", PWB_SOCKET);
@@ -417,11 +420,16 @@ EXPORT int
 pam_sm_open_session(pam_handle_t *pamh, int flags, int argc, const char **argv)
 {
 	struct call c;
+	int code;
 
 	begin(&c, FRAME_OP_OPEN_SESSION, pamh, flags, argc, argv);
 	if (c.user == NULL)
 		return PAM_USER_UNKNOWN;
-	return has_home(&c) ? PAM_SUCCESS : ask(&c);
+	if (has_home(&c))
+		return PAM_SUCCESS;
+	code = ask(&c);
+	/* A worker that sees other files than the host has seen to a home, but not to this one. */
+	return code == PAM_SUCCESS && c.elsewhere && geteuid() == 0 && !has_home(&c) ? ask(&c) : code;
 }
 
 EXPORT int

@@ -8,11 +8,15 @@
 #include <fcntl.h>
 #include <limits.h>
 #include <poll.h>
+#include <stdio.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <sys/un.h>
 #include <time.h>
 #include <unistd.h>
+
+#define PATH_BUFFER 64
 
 int64_t
 worker_now(void)
@@ -70,6 +74,26 @@ worker_connect(struct worker *w, const char *path)
 	}
 	w->fd = fd;
 	return 0;
+}
+
+static int
+same_file(pid_t pid, const char *below, const char *ours)
+{
+	char name[PATH_BUFFER];
+	struct stat a, b;
+
+	snprintf(name, sizeof(name), "/proc/%d/%s", (int)pid, below);
+	return stat(name, &a) == 0 && stat(ours, &b) == 0 && a.st_ino == b.st_ino && a.st_dev == b.st_dev;
+}
+
+int
+worker_is_here(const struct worker *w)
+{
+	struct ucred peer = { .pid = 0 };
+	socklen_t size = sizeof(peer);
+
+	return getsockopt(w->fd, SOL_SOCKET, SO_PEERCRED, &peer, &size) == 0 && peer.pid > 0 &&
+	    same_file(peer.pid, "ns/mnt", "/proc/self/ns/mnt") && same_file(peer.pid, "root", "/");
 }
 
 /* Waits until the socket is ready for events or gone: 0, -ETIMEDOUT, or the error of poll(2). */

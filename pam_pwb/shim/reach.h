@@ -30,6 +30,13 @@ int64_t worker_now(void);
 int worker_connect(struct worker *w, const char *path);
 
 /*
+ * worker_is_here says whether the resident worker sees the files that this process sees, and is in no other container, mount
+ * namespace or chroot. It is where its listener is, who is systemd or itself. (What its unit then takes away of that, as
+ * ProtectSystem= does, makes it fail at such a home.)
+ */
+int worker_is_here(const struct worker *w);
+
+/*
  * worker_spawn starts the program at path for one call, unseen by the host: no SIGCHLD, nothing in its wait(), none of its
  * descriptors, signals, limits or environment in the new process. Every folder down to the program and the program itself
  * must be root's, and writable by nobody else: -EPERM; a link anywhere: -ELOOP or -ENOTDIR. What was checked is what runs.
