@@ -264,6 +264,20 @@ func otherRoot(t *testing.T) string {
 	return root
 }
 
+// Go needs more room than a person may have who is held to little: limits of the session once kept a home from being made.
+func TestFrontLiftsLimitsOnMemory(t *testing.T) {
+	frontMachine(t)
+	os.Remove(socket)
+	program := filepath.Join(t.TempDir(), "limits")
+	if err := os.WriteFile(program, []byte("#!/bin/sh\nulimit -S -v\nulimit -S -d\n"), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	little := fmt.Sprintf("ulimit -S -v %d; ulimit -S -d %[1]d; exec %s carl", 1<<40, front(t, program)+"/mkhomedir_helper") // the sanitizer needs much
+	if said, status := run(exec.Command("sh", "-c", little), ""); said != "unlimited\nunlimited\n" || status != 0 {
+		t.Errorf("%q, status %d", said, status)
+	}
+}
+
 // Nobody at the socket, somebody who is not root, and one who never says a word.
 func TestFrontWithoutAWorker(t *testing.T) {
 	frontMachine(t)

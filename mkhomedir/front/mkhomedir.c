@@ -14,6 +14,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/resource.h>
 #include <syslog.h>
 #include <unistd.h>
 
@@ -259,6 +260,18 @@ advice(int error)
 	}
 }
 
+/* The runtime of Go does not start in the memory that a session may be held to, and the program that does not start makes no home. */
+static void
+lift(int which)
+{
+	struct rlimit limit = { RLIM_INFINITY, RLIM_INFINITY };
+
+	if (setrlimit(which, &limit) == 0 || getrlimit(which, &limit) < 0)
+		return;
+	limit.rlim_cur = limit.rlim_max;
+	setrlimit(which, &limit);
+}
+
 /* Becomes the program that makes homes alone, or says why not: to the system's log too, since pam_mkhomedir(8) runs its helper with
  * streams that nobody reads. */
 static int
@@ -271,6 +284,8 @@ become(const char *name, int helper, char **argv)
 		syslog(LOG_ERR, "hand the user's name on: %s", strerror(-error));
 		return ODDJOB_FAILURE;
 	}
+	lift(RLIMIT_AS);
+	lift(RLIMIT_DATA);
 	execv(PWB_HOMEMAKER, argv);
 	error = errno;
 	syslog(LOG_ERR, "%s: %s%s", PWB_HOMEMAKER, strerror(error), advice(error));
