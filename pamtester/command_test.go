@@ -126,6 +126,7 @@ func TestCommand(t *testing.T) {
 		{"a name that is only begun", permit, "", []string{"-v", "svc", "bob", "setcred(PAM_RE)"}, "pamtester: credential info has successfully been set.\n", "pamtester: invoking pam_start(svc, bob, ...)\npamtester: performing operation - setcred\npamtester: warning: PAM_RE means PAM_REINITIALIZE_CRED\n", 0},
 		{"a refusal stops", deny, "", []string{"svc", "bob", "authenticate", "acct_mgmt"}, "", "pamtester: Authentication failure\n", 1},
 		{"no such operation", permit, "", []string{"svc", "bob", "dance"}, "", "pamtester: Unsupported operation \"dance\"\n", 1},
+		{"no such operation, expected", permit, "", []string{"svc", "bob", "-EA=1"}, "", "pamtester: Unsupported operation \"-EA=1\"\n", 1},
 		{"capitals are ASCII", permit, "", []string{"svc", "bob", "chauthto\u212a"}, "", "pamtester: Unsupported operation \"chauthto\u212a\"\n", 1},
 		{"no such item", permit, "", []string{"-Icolour=x", "svc", "bob", "authenticate"}, "", "pamtester: Unknown item type \"colour\"\n", 1},
 		{"a service without a name", permit, "", []string{"-Iservice", "svc", "bob", "authenticate"}, "", "pamtester: a service needs a name\n", 1},

@@ -87,7 +87,8 @@ func (o *options) option(word string, rest []string) ([]string, error) {
 	return nil, usageError(`unknown option "` + word + `"`)
 }
 
-// setVerbose takes the digits that may follow -v: 0, and what is no number, is not verbose.
+// setVerbose takes the number that may follow -v, as C does by strtoul(3) into an int: 0, what is no number and what comes out negative
+// are not verbose.
 func (o *options) setVerbose(shown, level string) error {
 	if o.verboseSeen {
 		return usageError(`Option "` + shown + `" may not be specified twice or more`)
@@ -95,10 +96,18 @@ func (o *options) setVerbose(shown, level string) error {
 	o.verboseSeen = true
 	n := uint64(1)
 	if level != "" {
-		digits := level[:len(level)-len(strings.TrimLeft(level, "0123456789"))]
-		n, _ = strconv.ParseUint(digits, 10, 64)
+		level = strings.TrimLeft(level, " \t\n\v\f\r")
+		digits, minus := strings.CutPrefix(level, "-")
+		if !minus {
+			digits = strings.TrimPrefix(level, "+")
+		}
+		digits = digits[:len(digits)-len(strings.TrimLeft(digits, "0123456789"))]
+		var err error
+		if n, err = strconv.ParseUint(digits, 10, 64); minus && err == nil {
+			n = -n
+		}
 	}
-	o.verbose = n > 0
+	o.verbose = int32(n) > 0
 	return nil
 }
 

@@ -34,7 +34,11 @@ func (s *sequence) doOwn(name string, op operation) bool {
 		}
 		return s.start() && s.reportOwn(o)
 	}
-	return s.fail(ownFailure, `Unsupported operation "`+op.name+`"`)
+	wrong := op.name
+	if op.want != "" { // it expects nothing of an operation that is none
+		wrong += "=" + op.want
+	}
+	return s.fail(ownFailure, `Unsupported operation "`+wrong+`"`)
 }
 
 // milliseconds is how long sleep waits.
