@@ -19,7 +19,7 @@ func TestMain(m *testing.M) {
 		ownProcess()
 		tracePath = os.Getenv("PAMTESTER_TRACE")
 		if conf := os.Getenv("PAMTESTER_CONF"); conf != "" {
-			systemFolders, pamConf = []string{"/nowhere", "/nowhere/else"}, conf
+			systemFolders, pamConf = func() []string { return []string{"/nowhere", "/nowhere/else"} }, conf
 		}
 		os.Exit(run("pamtester", os.Args[1:]))
 	}

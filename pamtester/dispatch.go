@@ -11,42 +11,51 @@ type step struct {
 	level int      // of substacks, for libpam
 }
 
-// Bounds for files that include each other; libpam knows none and runs out of descriptors.
+// Bounds for files that include each other; libpam up to 1.5 knows one for substacks alone, and runs out of descriptors.
 const (
 	maxDepth = 32
 	maxSteps = 10000
-	maxLevel = 16 // of substacks: PAM_SUBSTACK_MAX_LEVEL
+	maxLevel = 16 // PAM_SUBSTACK_MAX_LEVEL
 )
 
 // stackOf unfolds a service's lines of one type. Includes stand in it as lines of their own that libpam does not see, substacks as
 // lines that it steps over.
-func stackOf(f *serviceFile, typ moduleType) []step {
-	var stack []step
-	if f != nil {
-		f.unfold(&stack, typ, anyType, 0, 0)
+func (lib *library) stackOf(f *serviceFile, typ moduleType) []step {
+	u := unfolding{typ: typ, deepest: maxDepth}
+	if lib.longLines {
+		u.deepest = maxLevel - 1
 	}
-	return stack
+	if f != nil {
+		u.add(f, anyType, 0, 0)
+	}
+	return u.stack
 }
 
-func (f *serviceFile) unfold(stack *[]step, typ, asked moduleType, depth, level int) {
+type unfolding struct {
+	stack   []step
+	typ     moduleType
+	deepest int // that a file may be whose includes are read
+}
+
+func (u *unfolding) add(f *serviceFile, asked moduleType, depth, level int) {
 	for _, l := range f.lines {
 		s := step{l, l.kind, depth, level}
-		if len(*stack) > maxSteps {
+		if len(u.stack) > maxSteps {
 			return
 		}
 		if l.kind == atLine {
-			*stack = append(*stack, s)
-			if l.into == nil || depth >= maxDepth {
-				*stack = append(*stack, step{failing(l), badLine, depth, level})
+			u.stack = append(u.stack, s)
+			if l.into == nil || depth >= u.deepest {
+				u.stack = append(u.stack, step{failing(l), badLine, depth, level})
 				continue
 			}
-			before := len(*stack)
-			l.into.unfold(stack, typ, asked, depth+1, level)
-			if len(*stack) == before {
-				*stack = (*stack)[:before-1] // a file without a line of this type
+			before := len(u.stack)
+			u.add(l.into, asked, depth+1, level)
+			if len(u.stack) == before {
+				u.stack = u.stack[:before-1] // a file without a line of this type
 			}
 			if !l.into.whole {
-				*stack = append(*stack, step{failing(l), badLine, depth, level})
+				u.stack = append(u.stack, step{failing(l), badLine, depth, level})
 			}
 			continue
 		}
@@ -56,7 +65,7 @@ func (f *serviceFile) unfold(stack *[]step, typ, asked moduleType, depth, level 
 		} else if is == anyType {
 			is = authType
 		}
-		if is != typ {
+		if is != u.typ {
 			continue
 		}
 		inner := level
@@ -65,9 +74,9 @@ func (f *serviceFile) unfold(stack *[]step, typ, asked moduleType, depth, level 
 			inner++
 			fallthrough
 		case includeLine:
-			*stack = append(*stack, s)
-			if l.into != nil && depth < maxDepth && inner < maxLevel {
-				l.into.unfold(stack, typ, typ, depth+1, inner)
+			u.stack = append(u.stack, s)
+			if l.into != nil && depth < u.deepest && inner < maxLevel {
+				u.add(l.into, u.typ, depth+1, inner)
 				if l.into.whole {
 					continue
 				}
@@ -75,7 +84,7 @@ func (f *serviceFile) unfold(stack *[]step, typ, asked moduleType, depth, level 
 			s.kind = badLine
 			s.line = failing(l)
 		}
-		*stack = append(*stack, s)
+		u.stack = append(u.stack, s)
 	}
 }
 

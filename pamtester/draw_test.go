@@ -48,7 +48,7 @@ func events(t *testing.T, v *services, answers []answered) (all []event) {
 // drawn is how authenticate is drawn when the modules of service svc answer so, and libpam rc.
 func drawn(t *testing.T, files map[string]string, width int, rc code, answers []answered) string {
 	t.Helper()
-	v := &services{named: map[string]*serviceFile{}}
+	v := &services{lib: old, named: map[string]*serviceFile{}}
 	for name, text := range files {
 		v.named[name] = v.parse("/etc/pam.d/"+name, name, text)
 	}

@@ -2,6 +2,7 @@ package main
 
 import (
 	"os"
+	"slices"
 	"strings"
 	"syscall"
 )
@@ -12,7 +13,8 @@ import (
 type services struct {
 	sources []string // folders in which names are looked up
 	system  bool     // those that libpam has built in
-	dir     string   // the copy
+	lib     *library
+	dir     string // the copy
 	named   map[string]*serviceFile
 	placed  map[string]*serviceFile // included ones that are no service, by path
 	lines   []*line                 // by id
@@ -41,13 +43,14 @@ func (s *sequence) layServices() bool {
 	if inline == "" && s.confdir == "" && !s.trace {
 		return true
 	}
-	v := &services{sources: systemFolders, system: s.confdir == "", named: map[string]*serviceFile{}, placed: map[string]*serviceFile{}, links: map[string]bool{}}
+	v := &services{lib: loadedLibrary(), system: s.confdir == "", named: map[string]*serviceFile{}, placed: map[string]*serviceFile{}, links: map[string]bool{}}
+	v.sources = v.lib.folders
 	if s.confdir != "" {
 		v.sources = []string{absolute(s.confdir)}
 	}
 	switch {
 	case inline != "" && v.system:
-	case v.system && !isFolder(systemFolders[0]) && !isFolder(systemFolders[1]):
+	case v.system && !slices.ContainsFunc(v.sources, isFolder):
 		if serviceName(s.service) == "other" {
 			return s.fail(ownFailure, "--trace: other in "+pamConf+" cannot be traced") // in a folder, libpam would read it twice
 		}
@@ -201,10 +204,6 @@ func (v *services) writeFile(f *serviceFile) error {
 	}
 	var text strings.Builder
 	for _, l := range f.lines {
-		if l.long != "" {
-			text.WriteString(l.long)
-			continue
-		}
 		written, err := v.rewrite(l)
 		if err != nil {
 			return err
@@ -252,7 +251,7 @@ func word(path string) string {
 func (v *services) includable(name string, f *serviceFile) string {
 	path := v.lookup(name)
 	switch {
-	case v.system && path != name && f != nil && v.named[name] == f && !strings.HasPrefix(f.path, systemFolders[0]+"/"):
+	case v.system && path != name && f != nil && v.named[name] == f && !strings.HasPrefix(f.path, v.sources[0]+"/"):
 		return name
 	case f != nil:
 		return f.copy

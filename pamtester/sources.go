@@ -9,9 +9,9 @@ import (
 
 // This file finds the service files that libpam would read, and where an include leads.
 
-// systemFolders are where libpam looks when it is given no folder, pamConf what it reads where there is neither.
+// systemFolders are where libpam looks when it is given no folder, pamConf what it reads where there is none of them.
 var (
-	systemFolders = []string{"/etc/pam.d", "/usr/lib/pam.d"}
+	systemFolders = libraryFolders
 	pamConf       = "/etc/pam.conf"
 )
 
@@ -58,7 +58,7 @@ func (v *services) readFile(path, show string) *serviceFile {
 
 func (v *services) parse(path, show, text string) *serviceFile {
 	f := &serviceFile{path: path, show: show}
-	f.lines, f.whole = parseService(text)
+	f.lines, f.whole = v.lib.lines(text)
 	v.number(f)
 	return f
 }
@@ -94,7 +94,7 @@ func (v *services) readPamConf() {
 		if rest = strings.Trim(rest, space); rest == "" {
 			rest = "[]" // as wrong as nothing, and seen in a file of its own
 		}
-		l := parseLine(rest)
+		l := v.lib.parse(rest)
 		l.number = whole.number
 		f.lines = append(f.lines, &l)
 	}

@@ -1,9 +1,12 @@
 package main
 
-import "strings"
+import (
+	"strconv"
+	"strings"
+)
 
-// This file reads service files exactly as libpam does (pam_handlers.c, pam_misc.c of Linux-PAM 1.5): what it takes for a line, a
-// token or a control decides what --trace draws, and a difference would be a lie about the stack.
+// This file reads the lines of service files exactly as libpam does (pam_handlers.c, pam_misc.c): what it takes for a token or a control
+// decides what --trace draws, and a difference would be a lie about the stack.
 
 type moduleType int
 
@@ -30,7 +33,7 @@ const (
 	moduleLine   lineKind = iota
 	includeLine           // TYPE include FILE
 	substackLine          // TYPE substack FILE
-	atLine                // @include FILE, of Debian
+	atLine                // @include FILE, where this libpam knows it
 	badLine               // libpam refuses every time that it comes by
 )
 
@@ -40,7 +43,6 @@ type line struct {
 	file   *serviceFile
 	number int    // where it begins in the file
 	text   string // as libpam sees it
-	long   string // its bytes in the file, when there are more than maxLine: libraries differ in what they make of them
 	kind   lineKind
 	typ    moduleType // anyType: the type was bad, and libpam takes the most sensitive one there is
 
@@ -90,13 +92,13 @@ func tokens(s string) (all []string) {
 	return all
 }
 
-// parseLine tells what a logical line is.
-func parseLine(text string) line {
+// parse tells what a logical line is.
+func (lib *library) parse(text string) line {
 	l := line{text: text}
 	var rest string
 	l.typeWord, rest, _ = nextToken(text)
 	typ := strings.TrimPrefix(l.typeWord.value, "-") // as it stands there, it is for libpam's log alone
-	if lower(typ) == "@include" {
+	if lib.atInclude && lower(typ) == "@include" {
 		l.kind = atLine
 		l.target, l.rest, _ = nextToken(rest)
 		return l
@@ -118,84 +120,6 @@ func parseLine(text string) line {
 	}
 	l.actions = parseActions(l.control.value, hasControl)
 	return l
-}
-
-// maxLine is how much of a line libpam up to 1.5 reads; the rest of a longer one is a line of its own. Later ones read all of it.
-const maxLine = 1023
-
-// parseService splits a file into logical lines. A backslash at the end of a line continues it on the next that is not empty
-// and no comment; a comment ends it. A file is not whole when it ends where a line should go on: libpam then has the lines before
-// and refuses the file.
-func parseService(text string) (lines []*line, whole bool) {
-	r := &lineReader{rest: text, number: 1}
-	for {
-		l := r.next()
-		if l == nil {
-			return lines, true
-		}
-		if !r.whole {
-			return lines, false
-		}
-		lines = append(lines, l)
-	}
-}
-
-// lineReader takes a service file apart as _pam_assemble_line of libpam does, in a buffer of maxLine bytes.
-type lineReader struct {
-	rest   string
-	number int  // of the line at which rest begins
-	cut    bool // rest begins within a line
-	whole  bool // the last logical line had its end
-}
-
-// physical takes the next line of the file, newline and all, or as much of it as there is room for. What stands behind a NUL is not
-// seen.
-func (r *lineReader) physical(room int) (visible string) {
-	end := strings.IndexByte(r.rest, '\n') + 1
-	if end == 0 {
-		end = len(r.rest)
-	}
-	r.cut = end > room && r.rest[room] != '\n'
-	end = min(end, room)
-	visible, _, _ = strings.Cut(r.rest[:end], "\x00")
-	r.number += strings.Count(r.rest[:end], "\n")
-	r.rest = r.rest[end:]
-	return visible
-}
-
-// next assembles a logical line; nil is the end of the file.
-func (r *lineReader) next() *line {
-	begin, have, begun, long := r.rest, "", 0, r.cut
-	r.whole = false
-	for r.rest != "" && len(have) < maxLine {
-		number := r.number
-		seen := r.physical(maxLine - len(have))
-		long = long || r.cut
-		visible := strings.TrimLeft(seen, space)
-		if visible == "" || visible[0] == '#' {
-			continue
-		}
-		if begun == 0 {
-			begun = number
-		}
-		before, _, comment := strings.Cut(seen, "#")
-		trimmed := strings.TrimRight(before, space)
-		if !comment && strings.HasSuffix(trimmed, `\`) {
-			have += trimmed[:len(trimmed)-1] + " "
-			continue
-		}
-		have, r.whole = have+trimmed, true
-		break
-	}
-	if begun == 0 {
-		return nil
-	}
-	l := parseLine(strings.Trim(have, space))
-	l.number = begun
-	if long {
-		l.long = begin[:len(begin)-len(r.rest)]
-	}
-	return &l
 }
 
 // actions says for each code what libpam does about it: a number of lines to jump over, or one of these.
@@ -302,8 +226,6 @@ func cutAction(s string) (action int, rest string, ok bool) {
 		return -i, after, true
 	}
 	digits := len(s) - len(strings.TrimLeft(s, "0123456789"))
-	for _, d := range s[:digits] {
-		action = min(action*10+int(d-'0'), 1<<20)
-	}
-	return action, s[digits:], action > 0
+	n, err := strconv.ParseInt(s[:digits], 10, 32) // a greater one is refused since 1.6, and nobody knows what before
+	return int(n), s[digits:], err == nil && n > 0
 }

@@ -7,8 +7,11 @@ import (
 	"testing"
 )
 
+// Debian's libpam 1.5, and another's 1.7.
+var old, recent = &library{atInclude: true}, &library{longLines: true}
+
 func TestParseService(t *testing.T) {
-	lines, whole := parseService("# c\nauth required a.so x # y\n\n  -account [success=1 \\\n # between\n default=\\] bad] [b c.so] [d \\] e]\n@INCLUDE inc z\nauth substack s\nbogus x y\nauth")
+	lines, whole := old.lines("# c\nauth required a.so x # y\n\n  -account [success=1 \\\n # between\n default=\\] bad] [b c.so] [d \\] e]\n@INCLUDE inc z\nauth substack s\nbogus x y\nauth")
 	var got []string
 	for _, l := range lines {
 		got = append(got, strings.Join([]string{string(rune('0' + l.number)), string(rune('a' + l.kind)), l.typeWord.raw, l.control.value, l.target.value, l.rest}, ","))
@@ -18,7 +21,7 @@ func TestParseService(t *testing.T) {
 	if !slices.Equal(got, want) || !whole {
 		t.Errorf("%q, %v; want %q", got, whole, want)
 	}
-	if _, whole := parseService("auth required x.so \\\n"); whole {
+	if _, whole := old.lines("auth required x.so \\\n"); whole {
 		t.Error("a file that ends in a continuation is whole")
 	}
 }
@@ -30,7 +33,7 @@ func TestParseActions(t *testing.T) {
 	}{
 		{"required", doOK, doBad, doIgnore, doOK}, {"REQUISITE", doOK, doDie, doIgnore, doOK}, {"optional", doOK, doIgnore, doIgnore, doOK},
 		{"sufficient", doDone, doIgnore, doIgnore, doDone}, {"success=ok default=die", doOK, doDie, doDie, doDie}, {"default=ignore success=2", 2, 0, 0, 0},
-		{"success = done", doDone, doBad, doBad, doBad}, {"success=0", doBad, doBad, doBad, doBad}, {"junk=ok success=ok", doBad, doBad, doBad, doBad},
+		{"success = done", doDone, doBad, doBad, doBad}, {"success=0", doBad, doBad, doBad, doBad}, {"success=4294967297", doBad, doBad, doBad, doBad}, {"junk=ok success=ok", doBad, doBad, doBad, doBad},
 		{"success=ok", doOK, doBad, doBad, doBad}, {"auth_err=reset", doBad, doReset, doBad, doBad},
 	} {
 		a := parseActions(tt.control, true)
@@ -41,7 +44,11 @@ func TestParseActions(t *testing.T) {
 }
 
 func TestConfdir(t *testing.T) {
-	dir := service(t, "@include inc\naccount include inc\n")
+	at := "@include inc\n"
+	if !loadedLibrary().atInclude {
+		at = "auth include inc\n"
+	}
+	dir := service(t, at+"account include inc\n")
 	write(t, filepath.Join(dir, "inc"), "auth required pam_permit.so\naccount required pam_deny.so\n")
 	out, errs, status := streams(t, program(t, "--confdir", dir, "svc", "bob", "authenticate", "acct_mgmt=PAM_PERM_DENIED"), "")
 	_, _ = out, errs
@@ -105,7 +112,7 @@ func TestStackAndModule(t *testing.T) {
 func FuzzService(f *testing.F) {
 	f.Add("auth [success=1 \\\n default=\\]] x.so [a \\] b] # c\n@include x\n-session include y\n")
 	f.Fuzz(func(t *testing.T, text string) {
-		lines, _ := parseService(text)
+		lines, _ := old.lines(text)
 		file := &serviceFile{lines: lines, whole: len(text)%2 == 0}
 		for i, l := range lines {
 			l.file, l.id = file, i
@@ -117,7 +124,7 @@ func FuzzService(f *testing.F) {
 			return
 		}
 		for _, typ := range []moduleType{authType, passwordType} {
-			steps := stackOf(file, typ)
+			steps := old.stackOf(file, typ)
 			w := walk{steps: steps, frozen: make([]code, len(steps)), freeze: true, answer: func(i int) (code, bool) { return code(len(steps[i].text) % 40), true }}
 			if _, ok := w.run(); !ok {
 				t.Error("a walk whose modules all answer has an end")
@@ -131,7 +138,7 @@ func FuzzEvents(f *testing.F) {
 	f.Add(make([]byte, 48))
 	f.Add([]byte("\x18\x00\x00\x00\x01\x00\x00\x00\x07\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00")) // line 7 is called, of 2
 	f.Fuzz(func(t *testing.T, b []byte) {
-		v := &services{named: map[string]*serviceFile{}}
+		v := &services{lib: old, named: map[string]*serviceFile{}}
 		v.named["svc"] = v.parse("", "svc", "auth sufficient a.so\nauth required b.so\n")
 		s := &sequence{options: &options{}, talk: newConversation(), tracer: &tracer{services: v, service: "svc", frozen: map[moduleType][]code{}}}
 		defer s.talk.free()

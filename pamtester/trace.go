@@ -49,9 +49,10 @@ func (v *services) traced(l *line) (string, error) {
 	link := v.dir + modulesIn + "/" + name
 	head := l.typeWord.raw + " " + l.control.raw + " " + link
 	mark := strconv.Itoa(int(v.talk.c.record)) + ":" + strconv.Itoa(l.id)
-	text := head + " " + mark + " " + l.target.raw + " " + l.rest
-	if len(text) > maxLine {
-		words := tokens(l.target.raw + " " + l.rest)
+	module := strings.Replace(l.target.raw, "$ISA", v.lib.isa, 1) // libpam tries it as it is first, but who has such a folder
+	text := head + " " + mark + " " + module + " " + l.rest
+	if v.lib.cuts(text) {
+		words := tokens(module + " " + l.rest)
 		kept := strings.Join(words, "\x00") + "\x00"
 		at, err := v.talk.keep(kept)
 		if err != nil {
@@ -59,7 +60,7 @@ func (v *services) traced(l *line) (string, error) {
 		}
 		text = collapsed(head) + " " + mark + ":" + strconv.FormatInt(at, 10) + ":" + strconv.Itoa(len(kept)) + strings.Repeat(" .", len(words))
 	}
-	if len(text) > maxLine {
+	if v.lib.cuts(text) {
 		return l.text, nil
 	}
 	if !v.links[name] {
@@ -210,7 +211,7 @@ func (p *pass) settle(rc code, left []called) {
 
 func (t *tracer) stack(typ moduleType) (service string, steps []step) {
 	for _, service = range []string{serviceName(t.service), "other"} {
-		steps = stackOf(t.services.named[service], typ)
+		steps = t.services.lib.stackOf(t.services.named[service], typ)
 		for _, s := range steps {
 			if s.kind != includeLine && s.kind != atLine {
 				if service == "other" && serviceName(t.service) == "other" {

@@ -74,6 +74,8 @@ var sixCalls = []string{"authenticate", "setcred", "acct_mgmt", "open_session", 
 var sequences = [][]string{{"authenticate"}, {"setcred"}, {"acct_mgmt"}, {"open_session"}, {"close_session"}, {"chauthtok"}, {"authenticate", "setcred"}, {"open_session", "close_session"}}
 
 func TestTraceChangesNoAnswer(t *testing.T) {
+	modules, _ := filepath.Glob("/usr/lib*/*/security/pam_permit.so")
+	modules = append(modules, "/usr/lib64/security/pam_permit.so") // where there are no more
 	for _, stack := range []string{
 		permit, deny,
 		"auth sufficient pam_permit.so\nauth required pam_deny.so\n",
@@ -95,9 +97,11 @@ func TestTraceChangesNoAnswer(t *testing.T) {
 		"auth substack inc\nauth required pam_deny.so\n", "auth include inc\nauth required pam_deny.so\n", "auth include nosuch\n",
 		"-@include inc\nauth required pam_deny.so\n", "auth required pam_debug.so \\ # c\nauth required pam_deny.so\n",
 		"auth required pam_permit.so\x00 junk\n\x00auth required pam_deny.so\n", "auth required pam_permit.so\r\nauth required pam_permit.so x\r\n",
+		"auth required " + filepath.Dir(modules[0]) + "/$ISA/pam_permit.so\n", // Debian's $ISA is no folder to stand there
 		"auth required $ISA/pam_permit.so\nauth required pam_permit.so\n", "auth required .so\n", "auth required []\n", "auth required ?\n", "auth required ..\n",
 		"auth include folder\nauth required pam_permit.so\n", "auth include /dev/null\nauth required pam_permit.so\n",
 		"\u017fession required pam_permit.so\nsession required pam_permit.so\n", "auth include lacks\n",
+		"auth required \\\n# c\n pam_permit.so\n", "auth required \\\n\n pam_permit.so\n", "auth required pam_permit.so\x00 \\\nauth required pam_deny.so\n",
 		"auth optional pam_permit.so\nauth include broken\n", "auth substack broken\nauth required pam_permit.so\n", "auth required pam_permit.so\nauth required pam_deny.so \\\n",
 	} {
 		dir := service(t, stack)
@@ -285,11 +289,12 @@ func TestTraceNamesWhatIsMissing(t *testing.T) {
 	}
 }
 
-// Modules that were called as the files do not explain are listed all the same, by file and line: here a line that libpam 1.5 takes for
-// two, and that is not traced.
+// Modules that were called as the files do not explain are listed all the same, by file and line: here a file that is too long to be
+// copied has more.
 func TestTraceOfWhatIsNotExplained(t *testing.T) {
-	long := "auth optional pam_permit.so " + strings.Repeat("x", maxLine) + "\n"
-	_, drawn, status := command(t, "auth required pam_permit.so\n"+long+"auth required pam_permit.so\n", "", "--trace", "svc", "bob", "authenticate")
+	long := filepath.Join(t.TempDir(), "long")
+	write(t, long, strings.Repeat("# "+strings.Repeat("x", 100)+"\n", maxServiceFile/100)+"auth required pam_deny.so\n")
+	_, drawn, status := command(t, "auth required pam_permit.so\nauth include "+long+"\nauth required pam_permit.so\n", "", "--trace", "svc", "bob", "authenticate")
 	if plain := strings.Count(drawn, "  svc:"); plain != 2 || !strings.Contains(drawn, "  svc:3  required pam_permit.so\n") ||
 		!strings.Contains(drawn, "the service files do not explain this order") {
 		t.Errorf("%d, %s", status, drawn)

@@ -82,22 +82,6 @@ load_relative(const char *name)
 	return dlopen(path, RTLD_NOW);
 }
 
-/* Only where there is no file of that name, $ISA is a folder that was compiled in: of Debian, and of others behind a slash. */
-static void *
-load(const char *name)
-{
-	static const char *const folders[] = { "/lib/security", "." };
-	char path[PATH_MAX];
-	const char *isa = strstr(name, "$ISA");
-	void *handle = name[0] == '/' ? dlopen(name, RTLD_NOW) : load_relative(name);
-	int i;
-
-	for (i = 0; handle == NULL && isa != NULL && i < (name[0] == '/' ? 2 : 1); i++)
-		if (snprintf(path, sizeof(path), "%.*s%s%s", (int)(isa - name), name, folders[i], isa + 4) < (int)sizeof(path))
-			handle = dlopen(path, RTLD_NOW);
-	return handle;
-}
-
 static struct loaded *
 find(const char *name)
 {
@@ -115,7 +99,7 @@ find(const char *name)
 		free(m);
 		return NULL;
 	}
-	m->handle = load(name);
+	m->handle = name[0] == '/' ? dlopen(name, RTLD_NOW) : load_relative(name);
 	if (m->handle == NULL) {
 		error = dlerror();
 		m->error = strdup(error == NULL ? "cannot be loaded" : error);
