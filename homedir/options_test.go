@@ -51,8 +51,7 @@ func TestDryRun(t *testing.T) {
 func TestThreadsOfAWalk(t *testing.T) {
 	for _, tt := range []struct{ folders, threads, want int }{{3, 4, 0}, {100, 1, 0}, {100, 4, 3}} {
 		hands := make(chan struct{}, 100)
-		var w *walk
-		w = &walk{threads: tt.threads, hand: func() *hand { hands <- struct{}{}; return &hand{} }}
+		w := &walk{threads: tt.threads, hand: func() *hand { hands <- struct{}{}; return &hand{} }}
 		w.visit = func(_ *hand, f *folder) error {
 			for n := 0; f.parent == nil && n < tt.folders; n++ {
 				w.push(&folder{f, fmt.Sprint(n)})
