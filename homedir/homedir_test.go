@@ -30,7 +30,7 @@ func TestMain(m *testing.M) {
 		attack(os.Getenv("PWB_HOMEDIR_ATTACKER"))
 		return
 	}
-	nstest.Main(m, "/mnt")
+	nstest.Main(m, "/mnt", "/run")
 }
 
 var owner = Owner{4711, 4712}

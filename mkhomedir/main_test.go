@@ -14,7 +14,7 @@ import (
 	"github.com/pwb-project/pwb/internal/nstest"
 )
 
-func TestMain(m *testing.M) { nstest.Main(m, "/mnt", "/home", "/run") }
+func TestMain(m *testing.M) { nstest.Main(m, "/mnt", "/home", "/run", "/var/log") }
 
 // programs are the real ones, as the Makefile builds them, before the real pwb.
 func programs(t *testing.T) (oddjob, helper string) {
